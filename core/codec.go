@@ -1,0 +1,215 @@
+package core
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Codec encodes single values. Each value of a session is encoded on its own,
+// so that reading one never decodes another. Safe for concurrent use.
+type Codec interface {
+	// Format is stored with every session and must change when the encoding
+	// does: a session of another format is not read, but replaced by a new
+	// one. 0 to 15 are the library's own.
+	Format() byte
+	// Marshal encodes a value. Equal values must give equal bytes: that is
+	// how a change is told from none.
+	Marshal(v any) ([]byte, error)
+	// Unmarshal decodes into the pointer v, and bounds what hostile bytes
+	// can make it allocate.
+	Unmarshal(data []byte, v any) error
+}
+
+// The codecs of the library. CBOR (RFC 8949) is compact, keeps the difference
+// between integers, floats, bytes and times, and is the default. JSON is for
+// stores that other programs read; its numbers are floats to an untyped Get.
+var (
+	CBOR Codec = newCBOR()
+	JSON Codec = jsonCodec{}
+)
+
+const (
+	formatCBOR = 1
+	formatJSON = 2
+
+	maxDepth    = 32    // of nested values
+	maxElements = 65536 // of one slice or map
+)
+
+type cborCodec struct {
+	enc cbor.EncMode
+	dec cbor.DecMode
+}
+
+func newCBOR() cborCodec {
+	enc, err := cbor.EncOptions{
+		Sort:          cbor.SortBytewiseLexical, // maps in one order, or equal maps would differ
+		Time:          cbor.TimeRFC3339Nano,
+		TimeTag:       cbor.EncTagRequired,
+		NilContainers: cbor.NilContainerAsNull,
+	}.EncMode()
+	if err != nil {
+		panic(err)
+	}
+	dec, err := cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		MaxNestedLevels:  maxDepth,
+		MaxArrayElements: maxElements,
+		MaxMapPairs:      maxElements,
+		IndefLength:      cbor.IndefLengthForbidden,
+		IntDec:           cbor.IntDecConvertSignedOrFail,
+		DefaultMapType:   reflect.TypeFor[map[string]any](),
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return cborCodec{enc, dec}
+}
+
+func (cborCodec) Format() byte                         { return formatCBOR }
+func (c cborCodec) Marshal(v any) ([]byte, error)      { return c.enc.Marshal(v) }
+func (c cborCodec) Unmarshal(data []byte, v any) error { return c.dec.Unmarshal(data, v) }
+
+type jsonCodec struct{}
+
+func (jsonCodec) Format() byte                       { return formatJSON }
+func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
+func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+
+// kind is what a type tells about its values.
+type kind struct {
+	mutable bool // a value handed out can be changed in place
+	deep    bool // a value can nest without limit, or hold itself
+	err     error
+}
+
+// kindOf examines a type once. Its error says why no codec could encode it.
+func kindOf(t reflect.Type) kind {
+	var k kind
+	seen := map[reflect.Type]bool{} // true while on the path to the current type
+	var walk func(t reflect.Type, path string)
+	walk = func(t reflect.Type, path string) {
+		if k.err != nil {
+			return
+		}
+		if onPath, done := seen[t]; done {
+			k.deep = k.deep || onPath
+			return
+		}
+		if marshals(t) {
+			k.mutable = k.mutable || !immutable(t)
+			return
+		}
+		seen[t] = true
+		defer func() { seen[t] = false }()
+		switch t.Kind() {
+		case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
+			k.err = fmt.Errorf("%s is a %s, which cannot be stored", path, t.Kind())
+		case reflect.Interface:
+			k.mutable, k.deep = true, true
+			if t.NumMethod() > 0 {
+				k.err = fmt.Errorf("%s is the interface %s: a stored value could not be read back into it", path, t)
+			}
+		case reflect.Pointer:
+			k.mutable = true
+			walk(t.Elem(), path)
+		case reflect.Slice:
+			k.mutable = true
+			walk(t.Elem(), path+"[]")
+		case reflect.Array:
+			walk(t.Elem(), path+"[]")
+		case reflect.Map:
+			k.mutable = true
+			walk(t.Key(), path+"[key]")
+			walk(t.Elem(), path+"[]")
+		case reflect.Struct:
+			exported := 0
+			for i := range t.NumField() {
+				f := t.Field(i)
+				if !f.IsExported() && !f.Anonymous || f.Tag.Get("json") == "-" || f.Tag.Get("cbor") == "-" {
+					continue
+				}
+				exported++
+				walk(f.Type, path+"."+f.Name)
+			}
+			if exported == 0 && t.NumField() > 0 {
+				k.err = fmt.Errorf("%s has no exported fields, so nothing of it would be stored", path)
+			}
+		}
+	}
+	walk(t, t.String())
+	return k
+}
+
+var marshalers = []reflect.Type{
+	reflect.TypeFor[cbor.Marshaler](),
+	reflect.TypeFor[encoding.BinaryMarshaler](),
+}
+
+// marshals reports whether a type encodes itself, whatever its fields are.
+func marshals(t reflect.Type) bool {
+	if t == reflect.TypeFor[big.Int]() { // the codecs know it
+		return true
+	}
+	for _, m := range marshalers {
+		if t.Implements(m) || reflect.PointerTo(t).Implements(m) {
+			return true
+		}
+	}
+	return false
+}
+
+// immutable knows the self-encoding types that nobody can change in place.
+// Others are compared at commit, which is always right.
+func immutable(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.AddrPort](), reflect.TypeFor[netip.Prefix]():
+		return true
+	}
+	return t.Kind() <= reflect.Complex128 || t.Kind() == reflect.String
+}
+
+// tooDeep reports whether a value nests deeper than a decoder accepts, which
+// includes a value that holds itself: encoding that would never end.
+func tooDeep(v reflect.Value, left int) bool {
+	if left == 0 {
+		return true
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return !v.IsNil() && tooDeep(v.Elem(), left-1)
+	case reflect.Slice, reflect.Array:
+		switch v.Type().Elem().Kind() {
+		case reflect.Bool, reflect.String, reflect.Uint8, reflect.Int, reflect.Int64, reflect.Float64:
+			return false
+		}
+		for i := range v.Len() {
+			if tooDeep(v.Index(i), left-1) {
+				return true
+			}
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			if tooDeep(it.Value(), left-1) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		if marshals(v.Type()) {
+			return false
+		}
+		for i := range v.NumField() {
+			if tooDeep(v.Field(i), left-1) {
+				return true
+			}
+		}
+	}
+	return false
+}

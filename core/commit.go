@@ -1,0 +1,464 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// maxTries bounds how often an update is replayed. From the first
+	// conflict on, requests of this process queue up, so that only other
+	// processes compete.
+	maxTries = 64
+	// patience is how many conflicts pass before retries are spread out.
+	patience = 4
+	// maxCreates bounds the search for an unused ID, feature Q21.
+	maxCreates = 8
+)
+
+// next returns the record as this request wants it.
+func (s *Session) next() Record {
+	r, m := s.rec, s.m
+	if !s.found {
+		r.CreatedAt = s.now
+		r.IdleTimeout = m.idle
+		r.Deadline = s.now.Add(m.absolute)
+		r.Persistent = m.cookie.Persistent
+	}
+	if s.login {
+		if r.User != "" && r.User != s.user {
+			r.IdleTimeout, r.Deadline, r.Persistent = m.idle, time.Time{}, m.cookie.Persistent
+		}
+		// To log in is to re-authenticate: a new absolute lifetime begins
+		// (NIST SP 800-63B 5.2), and "remember me" is not cut short.
+		if fresh := s.now.Add(m.absolute); !r.Persistent || fresh.After(r.Deadline) {
+			r.Deadline = fresh
+		}
+		r.User, r.LoginAt = s.user, s.now
+	}
+	if s.limits.idle != 0 {
+		r.IdleTimeout = s.limits.idle
+	}
+	if !s.limits.deadline.IsZero() {
+		r.Deadline = s.limits.deadline
+	}
+	r.Persistent = r.Persistent || s.limits.persistent
+	if r.Deadline.After(r.Horizon) {
+		r.Horizon = r.Deadline
+	}
+	r.LastAccess = s.now
+	r.setExpiry()
+	if m.count && !s.counted {
+		r.Requests++
+	}
+	r.Values = content(r.Values).apply(s.changes, m.format)
+	return r
+}
+
+// keeps reports whether the record holds information: without any there is
+// nothing to store.
+func (r *Record) keeps() bool { return len(r.Values) > 0 || r.User != "" }
+
+// dirty reports whether this request wants anything changed.
+func (s *Session) dirty() bool {
+	if !s.found {
+		next := s.next()
+		return next.keeps()
+	}
+	if s.force || s.rotate || s.login || content(s.rec.Values).alters(s.changes) {
+		return true
+	}
+	l := s.limits
+	return l.idle != 0 && l.idle != s.rec.IdleTimeout ||
+		!l.deadline.IsZero() && !l.deadline.Equal(s.rec.Deadline) ||
+		l.persistent && !s.rec.Persistent
+}
+
+// commit brings this request's changes to the store, in one operation, and
+// decides on the cookie. After an error nothing has changed, here or there.
+// mu is held.
+func (s *Session) commit() error {
+	if !s.loaded || s.loadErr != nil {
+		return s.err
+	}
+	s.flush("")
+	if s.err != nil {
+		return s.err
+	}
+	for try := 1; ; try++ {
+		err := s.attempt()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, ErrConflict) && try < maxTries:
+			s.m.emit(s.ctx, Event{Kind: EventConflict, ID: s.rec.ID, User: s.rec.User})
+			if try == 1 {
+				defer s.m.wait(s.ctx, s.rec.ID)()
+			}
+			if try > patience {
+				s.m.pause(s.ctx, try-patience)
+			}
+			err = s.reload()
+		case errors.Is(err, ErrExists) && try < maxCreates:
+			continue
+		}
+		if errors.Is(err, ErrNotFound) && !s.startOver() {
+			s.m.emit(s.ctx, Event{Kind: EventGone, ID: s.rec.ID, User: s.rec.User, Err: ErrGone})
+			return ErrGone
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+}
+
+// attempt makes one try at a commit. ErrConflict and ErrNotFound are about
+// the record, and not final.
+func (s *Session) attempt() error {
+	if s.found && !s.dirty() && !(s.m.count && !s.counted) {
+		s.refresh()
+		return nil
+	}
+	next := s.next()
+	switch {
+	case len(next.Values) > s.m.maxBytes:
+		return &TooLargeError{What: "session", Size: len(next.Values), Limit: s.m.maxBytes}
+	case len(s.changes) > 0 && content(next.Values).len() > maxKeys:
+		return &TooLargeError{What: "keys", Size: content(next.Values).len(), Limit: maxKeys}
+	case s.readOnly:
+		return ErrNotFound
+	case !s.found && (!next.keeps() || next.expired(s.now)):
+		s.discard()
+		return nil
+	case !s.found:
+		return s.create(next)
+	case !next.keeps():
+		return s.removeEmpty()
+	}
+	return s.update(next)
+}
+
+func (s *Session) create(next Record) error {
+	if s.phase != open {
+		return s.late(ErrLate)
+	}
+	next.ID, next.Version, next.Generation = newID(), 1, 1
+	tok, line, err := s.issue(&next)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.m.storeContext(s.ctx)
+	defer cancel()
+	if err := s.m.store.Create(ctx, next); err != nil {
+		return answer("create", err, ErrExists, ErrFull)
+	}
+	s.m.emit(s.ctx, Event{Kind: EventCreated, ID: next.ID, User: next.User})
+	if s.login {
+		s.m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
+	}
+	s.settle(next, tok)
+	s.cookie, s.line = setCookie, line
+	return nil
+}
+
+func (s *Session) update(next Record) error {
+	m, rotates := s.m, s.rotate || s.login
+	tok, line := s.tok, ""
+	next.Version++
+	if s.now.After(next.PreviousUntil) {
+		next.Previous, next.PreviousUntil = [32]byte{}, time.Time{}
+	}
+	sends := rotates || s.reseal || m.carrier != nil ||
+		next.Persistent && (!s.rec.Persistent || !next.Deadline.Equal(s.rec.Deadline))
+	sends = sends && !s.free
+	if sends && s.phase != open {
+		if rotates || m.carrier != nil {
+			return s.late(ErrLate)
+		}
+		sends = false
+	}
+	if rotates {
+		next.Generation++
+		next.Previous, next.PreviousUntil = [32]byte{}, time.Time{}
+		if m.grace > 0 && !s.login {
+			next.Previous, next.PreviousUntil = s.rec.Proof, s.now.Add(m.grace)
+		}
+	}
+	if sends {
+		var err error
+		if rotates {
+			tok, line, err = s.issue(&next)
+		} else {
+			line, err = s.sealed(&next, tok)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	ctx, cancel := m.storeContext(s.ctx)
+	defer cancel()
+	var err error
+	if m.carrier != nil && rotates {
+		// The one step that ends the old cookie. Without a revocation list
+		// it stays valid beside the new one, as the store's page says.
+		if err = m.carrier.End(ctx, s.rec, s.rec.Generation); errors.Is(err, ErrNotRevocable) {
+			err = nil
+		}
+	} else {
+		err = m.store.Update(ctx, next)
+	}
+	if err != nil {
+		return answer("update", err, ErrConflict, ErrNotFound)
+	}
+	kind := EventSaved
+	if s.rec.Version != s.seen {
+		kind = EventMerged
+	}
+	m.emit(s.ctx, Event{Kind: kind, ID: next.ID, User: next.User})
+	switch {
+	case s.login:
+		m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
+	case s.rotate:
+		m.emit(s.ctx, Event{Kind: EventRegenerated, ID: next.ID, User: next.User})
+	}
+	s.settle(next, tok)
+	if sends {
+		s.cookie, s.line = setCookie, line
+	}
+	return nil
+}
+
+// removeEmpty ends a session that lost its last value. It deletes only what
+// it has seen: a value that another request adds meanwhile is a conflict.
+func (s *Session) removeEmpty() error {
+	m := s.m
+	ctx, cancel := m.storeContext(s.ctx)
+	defer cancel()
+	var err error
+	switch {
+	case m.carrier != nil:
+		if s.phase != open {
+			return s.late(ErrLate)
+		}
+		if err = m.carrier.End(ctx, s.rec, math.MaxUint64); errors.Is(err, ErrNotRevocable) {
+			err = nil
+		}
+	case m.deleter != nil:
+		err = m.deleter.DeleteVersion(ctx, s.rec.ID, s.rec.Version)
+	default:
+		dead := s.rec
+		dead.Version++
+		dead.Values, dead.User, dead.Deadline, dead.ExpiresAt = nil, "", s.now, s.now
+		if err = m.store.Update(ctx, dead); err == nil {
+			// It is over; what is left of it will be swept if this fails.
+			m.store.Delete(ctx, s.rec.ID)
+		}
+	}
+	if err != nil {
+		return answer("delete", err, ErrConflict, ErrNotFound)
+	}
+	m.emit(s.ctx, Event{Kind: EventDestroyed, ID: s.rec.ID, User: s.rec.User, Reason: ReasonEmptied})
+	s.forget()
+	s.cookie, s.line = clearCookie, ""
+	return nil
+}
+
+// refresh does what a request that changed nothing owes: now and then a new
+// access time, and a new seal if an old secret made this one. It never fails
+// the request.
+func (s *Session) refresh() {
+	m := s.m
+	due := m.wantsTouch(&s.rec, s.now) && !s.readOnly
+	ctx, cancel := m.storeContext(s.ctx)
+	defer cancel()
+	next := s.rec
+	if due {
+		next.LastAccess = s.now
+		next.setExpiry()
+	}
+	switch {
+	case m.carrier != nil:
+		if !due && !s.reseal || s.phase != open {
+			return
+		}
+		next.Version++
+		line, err := s.sealed(&next, s.tok)
+		if err == nil {
+			err = m.store.Update(ctx, next)
+		}
+		if err != nil {
+			s.touchFailed(err)
+			return
+		}
+		s.cookie, s.line = setCookie, line
+	case due:
+		if err := m.store.Touch(ctx, next.ID, next.LastAccess, next.ExpiresAt); err != nil {
+			s.touchFailed(err)
+			return
+		}
+	}
+	s.rec = next
+	if m.carrier == nil && s.reseal && s.phase == open {
+		// If the token was replaced meanwhile, the browser may already have
+		// the new one: do not send it the old.
+		now, reason, err := m.fetch(s.ctx, s.rec.ID, s.now)
+		if err == nil && reason == "" && s.tok.proves(&now.Proof) {
+			if line, err := s.sealed(&s.rec, s.tok); err == nil {
+				s.cookie, s.line, s.reseal = setCookie, line, false
+			}
+		}
+	}
+}
+
+func (s *Session) touchFailed(err error) {
+	if !errors.Is(err, ErrNotFound) {
+		s.m.emit(s.ctx, Event{Kind: EventTouchFailed, ID: s.rec.ID, User: s.rec.User, Err: storeError("touch", err)})
+	}
+}
+
+// issue gives the record a new token and returns that with its cookie line.
+func (s *Session) issue(r *Record) (token, string, error) {
+	tok := newToken(r.ID)
+	if s.m.carrier == nil {
+		r.Proof = tok.hash()
+	}
+	line, err := s.sealed(r, tok)
+	return tok, line, err
+}
+
+// sealed returns the cookie line of a record.
+func (s *Session) sealed(r *Record, tok token) (string, error) {
+	plain := tok[:]
+	if s.m.carrier != nil {
+		var err error
+		if plain, err = s.m.carrier.Pack(*r); err != nil {
+			return "", err
+		}
+	}
+	var buf [256]byte
+	value, err := s.m.sealer.Seal(buf[:0], plain)
+	if err != nil {
+		return "", err
+	}
+	var maxAge time.Duration
+	if r.Persistent {
+		maxAge = max(r.Deadline.Sub(s.now), time.Second)
+	}
+	return s.m.cookieLine(value, maxAge), nil
+}
+
+// settle makes what was stored the new ground to stand on.
+func (s *Session) settle(next Record, tok token) {
+	lives := s.lives
+	s.discard()
+	s.lives = lives
+	s.rec, s.tok, s.found, s.seen = next, tok, true, next.Version
+	s.reseal, s.counted = false, true
+}
+
+// reload fetches the record anew after a conflict and replays this request's
+// operations on it. ErrNotFound means that the session is not this request's
+// any more: it ended, or its token was replaced.
+func (s *Session) reload() error {
+	rec, reason, err := s.m.fetch(s.ctx, s.rec.ID, s.m.now())
+	if err != nil {
+		return err
+	}
+	if reason != "" || !s.free && !s.tok.proves(&rec.Proof) {
+		return ErrNotFound
+	}
+	s.rec = rec
+	return s.replay(false)
+}
+
+// replay performs the operations again. A value that this request popped and
+// that is no longer there went to another.
+func (s *Session) replay(lenient bool) error {
+	s.changes = nil
+	for _, o := range s.ops {
+		err := s.perform(o)
+		if errors.Is(err, errTaken) {
+			if lenient {
+				continue
+			}
+			return fmt.Errorf("%w: %w", ErrGone, errTaken)
+		}
+		if err != nil {
+			return s.fail(err)
+		}
+	}
+	return nil
+}
+
+// startOver begins a new session for a login whose old one is gone: a login
+// owes nothing to what was there before. It reports whether that applies.
+func (s *Session) startOver() bool {
+	if !s.login || s.free || s.phase != open {
+		return false
+	}
+	s.found, s.readOnly, s.reseal, s.rotate = false, false, false, false
+	s.rec, s.tok = Record{}, token{}
+	return s.replay(true) == nil
+}
+
+// wait queues the requests of this process that compete for a session, so
+// that each retry has only those of other processes against it.
+func (m *Manager) wait(ctx context.Context, id ID) (release func()) {
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	slot := m.queue[int(id[0])%len(m.queue)]
+	select {
+	case slot <- struct{}{}:
+		return func() { <-slot }
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
+// pause spreads retries against other processes out.
+func (m *Manager) pause(ctx context.Context, n int) {
+	d := time.Duration(rand.Int64N(int64(time.Millisecond) << min(n, 5)))
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// end deletes a session whatever its version, and reports whether it was there.
+func (m *Manager) end(ctx context.Context, rec Record, why Reason) (existed bool, err error) {
+	sctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	if m.carrier != nil && !rec.Horizon.IsZero() {
+		err = m.carrier.End(sctx, rec, math.MaxUint64)
+		existed = err == nil
+		if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+	} else {
+		existed, err = m.store.Delete(sctx, rec.ID)
+	}
+	if err != nil && !errors.Is(err, ErrNotRevocable) {
+		return false, storeError("delete", err)
+	}
+	if existed || err != nil {
+		m.emit(ctx, Event{Kind: EventDestroyed, ID: rec.ID, User: rec.User, Reason: why})
+	}
+	return existed, err
+}
+
+// answer passes the sentinels that a verb may give and marks every other error
+// as a failure of the engine.
+func answer(verb string, err error, sentinels ...error) error {
+	for _, s := range sentinels {
+		if errors.Is(err, s) {
+			return s
+		}
+	}
+	return storeError(verb, err)
+}

@@ -1,0 +1,252 @@
+package core
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// CookieConfig describes the cookie. HttpOnly is always set and cannot be
+// turned off (OWASP ASVS 3.3.4).
+type CookieConfig struct {
+	// Name. Default: "__Host-session"; "__Secure-session" if Path or Domain
+	// is set; "session" if Insecure.
+	Name string
+	// Path that the cookie is sent to, starting and ending with "/"; a
+	// missing "/" at the end is added, so that /q does not cover /qux.
+	// Default: "/".
+	Path string
+	// Domain, to share the cookie with subdomains. Default: none, so only
+	// this very host receives it.
+	Domain string
+	// SameSite. None needs a secure cookie. Default: Lax.
+	SameSite http.SameSite
+	// Partitioned keeps a cookie of an embedded site apart per top-level
+	// site (CHIPS). Needs a secure cookie. Default: false.
+	Partitioned bool
+	// Persistent makes the cookie outlive the browser, until the session's
+	// absolute limit. Session.Persist does it for one session. Default:
+	// false, so it ends with the browser.
+	Persistent bool
+	// Insecure is for development over plain HTTP with browsers that refuse
+	// Secure cookies on localhost, as Safari does. It drops Secure and the
+	// name's prefix. Default: false.
+	Insecure bool
+}
+
+// maxCookie is what browsers keep of name and value together (RFC 6265bis).
+const maxCookie = 4096
+
+// withDefaults returns the configuration that is in force, or says which
+// fields contradict each other.
+func (c CookieConfig) withDefaults() (CookieConfig, error) {
+	bad := func(format string, args ...any) (CookieConfig, error) {
+		return c, fmt.Errorf("%w: Cookie: "+format, append([]any{ErrConfig}, args...)...)
+	}
+	if c.Path == "" {
+		c.Path = "/"
+	}
+	if c.Path[0] != '/' {
+		return bad("Path %q must start with /", c.Path)
+	}
+	if c.Path[len(c.Path)-1] != '/' {
+		c.Path += "/"
+	}
+	for _, f := range []struct{ field, value string }{{"Path", c.Path}, {"Domain", c.Domain}} {
+		for _, b := range []byte(f.value) {
+			if b < 0x20 || b >= 0x7f || b == ';' || b == ',' || b == '"' || b == '\\' || b == ' ' {
+				return bad("%s contains the byte %#02x, which cannot stand in a header", f.field, b)
+			}
+		}
+	}
+	if c.Domain != "" && !validDomain(c.Domain) {
+		return bad("Domain %q is not a host name", c.Domain)
+	}
+	if c.Name == "" {
+		switch {
+		case c.Insecure:
+			c.Name = "session"
+		case c.Path != "/" || c.Domain != "":
+			c.Name = "__Secure-session"
+		default:
+			c.Name = "__Host-session"
+		}
+	}
+	if len(c.Name) > 255 {
+		return bad("Name has %d bytes, at most 255 are sensible", len(c.Name))
+	}
+	for _, b := range []byte(c.Name) {
+		if !isToken(b) {
+			return bad("Name contains the byte %#02x; a cookie name is an HTTP token", b)
+		}
+	}
+	// Browsers compare the prefixes without regard to case, and refuse the
+	// cookie if its attributes do not fit.
+	lower := strings.ToLower(c.Name)
+	for _, prefix := range []string{"__host-", "__secure-", "__http-", "__host-http-"} {
+		if strings.HasPrefix(lower, prefix) && c.Insecure {
+			return bad("Name %q needs Secure, but Insecure is set", c.Name)
+		}
+	}
+	if strings.HasPrefix(lower, "__host-") {
+		if c.Domain != "" {
+			return bad("Name %q allows no Domain, but Domain is %q; name it __Secure-", c.Name, c.Domain)
+		}
+		if c.Path != "/" {
+			return bad("Name %q needs Path /, but Path is %q; name it __Secure-", c.Name, c.Path)
+		}
+	}
+	switch c.SameSite {
+	case 0:
+		c.SameSite = http.SameSiteLaxMode
+	case http.SameSiteLaxMode, http.SameSiteStrictMode:
+	case http.SameSiteNoneMode:
+		if c.Insecure {
+			return bad("SameSite None needs Secure, but Insecure is set")
+		}
+	default:
+		return bad("SameSite must be Lax, Strict or None")
+	}
+	if c.Partitioned && c.Insecure {
+		return bad("Partitioned needs Secure, but Insecure is set")
+	}
+	return c, nil
+}
+
+func validDomain(d string) bool {
+	d = strings.TrimPrefix(d, ".")
+	if len(d) == 0 || len(d) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(d, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if c != '-' && c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isToken(b byte) bool {
+	return b > 0x20 && b < 0x7f && !strings.ContainsRune(`()<>@,;:\"/[]?={}`, rune(b))
+}
+
+// attributes is the tail of every Set-Cookie line: one string for setting and
+// clearing, so that their scopes cannot differ.
+func (c CookieConfig) attributes() string {
+	var b strings.Builder
+	b.WriteString("; Path=" + c.Path)
+	if c.Domain != "" {
+		b.WriteString("; Domain=" + strings.TrimPrefix(c.Domain, "."))
+	}
+	b.WriteString("; HttpOnly")
+	if !c.Insecure {
+		b.WriteString("; Secure")
+	}
+	switch c.SameSite {
+	case http.SameSiteStrictMode:
+		b.WriteString("; SameSite=Strict")
+	case http.SameSiteNoneMode:
+		b.WriteString("; SameSite=None")
+	default:
+		b.WriteString("; SameSite=Lax")
+	}
+	if c.Partitioned {
+		b.WriteString("; Partitioned")
+	}
+	return b.String()
+}
+
+// cookieLine builds a Set-Cookie line. With maxAge 0 the cookie ends with the
+// browser.
+func (m *Manager) cookieLine(value []byte, maxAge time.Duration) string {
+	b := make([]byte, 0, len(m.cookie.Name)+1+len(value)+len("; Max-Age=34560000")+len(m.attributes))
+	b = append(b, m.cookie.Name...)
+	b = append(b, '=')
+	b = append(b, value...)
+	if maxAge > 0 {
+		b = append(b, "; Max-Age="...)
+		b = strconv.AppendInt(b, int64(max(maxAge/time.Second, 1)), 10)
+	}
+	b = append(b, m.attributes...)
+	return string(b)
+}
+
+// clearLine builds the line that makes the browser forget the cookie.
+func (m *Manager) clearLine() string {
+	return m.cookie.Name + "=; Max-Age=0" + m.attributes
+}
+
+const (
+	// maxCandidates bounds how many cookies of the name are tried.
+	maxCandidates = 64
+	// maxCookiePairs is net/http's own limit (Go 1.25.2, CVE-2025-58186): a
+	// request with more is treated as one without cookies.
+	maxCookiePairs = 3000
+)
+
+// findCookies calls yield with the value of every cookie of the name, as
+// http.Request.CookiesNamed would return it, reading each header line once.
+func findCookies(lines []string, name string, yield func(value string) bool) {
+	pairs := 0
+	for _, line := range lines {
+		pairs += 1 + strings.Count(line, ";")
+	}
+	if pairs > maxCookiePairs {
+		return
+	}
+	for _, line := range lines {
+		for len(line) > 0 {
+			var part string
+			part, line, _ = strings.Cut(line, ";")
+			// Cheap refusals first: most parts are other cookies.
+			if len(part) < len(name) {
+				continue
+			}
+			n, value, _ := strings.Cut(part, "=")
+			if trimSpace(n) != name {
+				continue
+			}
+			if value, ok := cookieValue(trimRight(value)); ok && !yield(value) {
+				return
+			}
+		}
+	}
+}
+
+// trimSpace and trimRight remove what net/textproto calls space.
+func trimSpace(s string) string {
+	for len(s) > 0 && isSpace(s[0]) {
+		s = s[1:]
+	}
+	return trimRight(s)
+}
+
+func trimRight(s string) string {
+	for len(s) > 0 && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func isSpace(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }
+
+// cookieValue strips one pair of quotes and refuses bytes that RFC 6265 does
+// not allow.
+func cookieValue(v string) (string, bool) {
+	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
+		v = v[1 : len(v)-1]
+	}
+	for i := range len(v) {
+		if b := v[i]; b < 0x20 || b >= 0x7f || b == '"' || b == ';' || b == '\\' {
+			return "", false
+		}
+	}
+	return v, true
+}

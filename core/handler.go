@@ -1,0 +1,217 @@
+package core
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Handler is the net/http middleware: it gives next a request whose context
+// holds a [Session], and saves that before the response begins. Nested in
+// itself it runs once; nested in the handler of another manager it gives a
+// second session.
+func (m *Manager) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.Serve(w, r, next.ServeHTTP)
+	})
+}
+
+// Serve is [Manager.Handler] for one request: what an adapter for a framework
+// calls. It calls next once, unless the session could not be had.
+func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
+	if _, ok := m.Lookup(r.Context()); ok {
+		next(w, r)
+		return
+	}
+	e := &exchange{ctx: r.Context(), inner: w, outer: r}
+	e.session.m = m
+	e.session.ctx = e.ctx
+	e.session.lines = r.Header["Cookie"]
+	e.request = r.WithContext((*exchangeContext)(e))
+	defer e.end()
+	next(e.writer(), e.request)
+	e.returned = true
+}
+
+// exchange is everything that one request needs, in one allocation: it is the
+// request's context, its session and the writer of its response.
+type exchange struct {
+	ctx      context.Context // of the request that came in
+	session  Session
+	inner    http.ResponseWriter
+	outer    *http.Request // as it came in
+	request  *http.Request // as the handler sees it
+	failure  error         // why the handler's answer was replaced
+	begun    bool          // the response header is decided
+	hijacked bool
+	returned bool // the handler did not panic
+}
+
+// begin commits, once, before the response header is sent. An error means that
+// the handler's answer must not be sent; another one was.
+func (e *exchange) begin(status int) error {
+	if e.begun {
+		return e.failure
+	}
+	e.begun = true
+	err := e.commit(status)
+	if err != nil {
+		e.fail(err)
+	}
+	return err
+}
+
+// commit saves or discards, as the status of the answer says, and closes the
+// header to further changes of the session.
+func (e *exchange) commit(status int) (err error) {
+	s := &e.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.hijacked { // what is written from here on is not ours to see
+		s.phase = committed
+	}
+	if s.m.failed(status) {
+		s.discard()
+	} else if err = s.commit(); err != nil {
+		s.fail(err)
+		s.discard()
+	}
+	if !e.hijacked {
+		e.writeHeader()
+	}
+	s.phase = committed
+	return err
+}
+
+// writeHeader puts what the session has to say into the response header.
+func (e *exchange) writeHeader() {
+	s := &e.session
+	if !s.loaded {
+		return
+	}
+	h := e.inner.Header()
+	if !hasToken(h["Vary"], "Cookie") {
+		h.Add("Vary", "Cookie")
+	}
+	line := s.line
+	switch s.cookie {
+	case keepCookie:
+		return
+	case clearCookie:
+		line = s.m.clearLine()
+	}
+	h["Cache-Control"] = []string{"no-store"}
+	// Another Set-Cookie of the name, set by hand, would contradict ours.
+	prefix := s.m.cookie.Name + "="
+	old := slices.DeleteFunc(h["Set-Cookie"], func(l string) bool { return strings.HasPrefix(l, prefix) })
+	h["Set-Cookie"] = append(old, line)
+}
+
+// fail writes the error page in place of the handler's answer.
+func (e *exchange) fail(err error) {
+	e.failure = err
+	if Status(err) != http.StatusConflict {
+		e.session.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: e.session.rec.ID, Err: err})
+	}
+	e.hijacked = false // it was about to be; the connection still is an HTTP one
+	h := e.inner.Header()
+	for _, name := range []string{"Content-Length", "Content-Type", "Content-Encoding", "Content-Range", "Content-Disposition",
+		"Transfer-Encoding", "Trailer", "Etag", "Last-Modified", "Location", "Expires", "Accept-Ranges"} {
+		delete(h, name)
+	}
+	h["Cache-Control"] = []string{"no-store"}
+	e.session.m.onError(e.inner, e.request, err)
+}
+
+// end runs when the handler has returned or panicked.
+func (e *exchange) end() {
+	s := &e.session
+	if e.returned && !e.begun {
+		e.begin(http.StatusOK)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !e.returned {
+		// A panic travels on; what was destroyed stays destroyed.
+		s.discard()
+		if !e.begun {
+			e.begun = true
+			e.writeHeader()
+		}
+	}
+	if e.returned && e.failure == nil && s.loaded && s.loadErr == nil && (len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
+		e.finish()
+	}
+	s.phase = ended
+	if s.unlock != nil {
+		s.unlock()
+	}
+	// net/http removes the temporary files of the request that it knows.
+	if e.outer.MultipartForm == nil {
+		e.outer.MultipartForm = e.request.MultipartForm
+	}
+}
+
+// finish saves what was changed after the response began. mu is held.
+func (e *exchange) finish() {
+	s := &e.session
+	before := s.err
+	if err := s.commit(); err != nil && before == nil {
+		s.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: s.rec.ID, Err: err})
+	}
+}
+
+// exchangeContext is the context of the handler's request.
+type exchangeContext exchange
+
+func (c *exchangeContext) Deadline() (time.Time, bool) { return c.ctx.Deadline() }
+func (c *exchangeContext) Done() <-chan struct{}       { return c.ctx.Done() }
+func (c *exchangeContext) Err() error                  { return c.ctx.Err() }
+
+type sessionKey struct{}
+
+func (c *exchangeContext) Value(key any) any {
+	if key == (sessionKey{}) || key == any(c.session.m) {
+		return &c.session
+	}
+	return c.ctx.Value(key)
+}
+
+// Lookup returns the session of a request's context. ok is false if the
+// request did not pass through a manager's middleware. With several managers
+// it is the session of the innermost; see [Manager.Lookup].
+func Lookup(ctx context.Context) (s *Session, ok bool) {
+	s, ok = ctx.Value(sessionKey{}).(*Session)
+	return s, ok
+}
+
+// Get is [Lookup] for handlers that are always behind the middleware: without
+// it, Get panics and says how to add it.
+func Get(ctx context.Context) *Session {
+	s, ok := Lookup(ctx)
+	if !ok {
+		panic("sessions: no session in this context: wrap the handler with sessions.Handler(...), the method of your *core.Manager")
+	}
+	return s
+}
+
+// Lookup returns this manager's session of a request's context.
+func (m *Manager) Lookup(ctx context.Context) (s *Session, ok bool) {
+	s, ok = ctx.Value(m).(*Session)
+	return s, ok
+}
+
+// hasToken reports whether a comma-separated header has a token, or "*".
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			part = strings.TrimSpace(part)
+			if part == "*" || strings.EqualFold(part, token) {
+				return true
+			}
+		}
+	}
+	return false
+}

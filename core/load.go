@@ -1,0 +1,230 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// load finds the session of the presented cookies, once. mu is held.
+func (s *Session) load() {
+	if s.loaded {
+		return
+	}
+	s.loaded = true
+	s.now = s.m.now()
+	if s.err = s.find(); s.err == nil && s.found && s.m.exclusive {
+		s.err = s.acquire()
+	}
+	s.loadErr = s.err
+	switch {
+	case s.err != nil:
+		s.found = false
+		s.m.emit(s.ctx, Event{Kind: EventLoadFailed, Err: s.err})
+	case s.found:
+		s.m.emit(s.ctx, Event{Kind: EventLoaded, ID: s.rec.ID, User: s.rec.User})
+	case s.reason == ReasonExpired:
+		s.m.emit(s.ctx, Event{Kind: EventExpired, ID: s.rec.ID, Reason: s.reason})
+	case s.reason != "":
+		s.m.emit(s.ctx, Event{Kind: EventRejected, ID: s.rec.ID, Reason: s.reason})
+	}
+	if !s.found {
+		s.rec = Record{}
+	}
+}
+
+// candidate is a session that a cookie opens.
+type candidate struct {
+	rec      Record
+	tok      token
+	readOnly bool
+	old      bool // its seal
+}
+
+// find tries every cookie of the name: junk that somebody planted beside the
+// right one must not lock the user out, and of two different valid ones
+// neither can be trusted, since one may have been planted.
+func (s *Session) find() error {
+	var (
+		err   error
+		tries int
+		extra []Record
+	)
+	findCookies(s.lines, s.m.cookie.Name, func(value string) bool {
+		if tries++; tries > maxCandidates {
+			return false
+		}
+		var c candidate
+		var reason Reason
+		if c, reason, err = s.m.open(s.ctx, value, s.now); err != nil {
+			return false
+		}
+		switch {
+		case reason != "":
+			if reason.rank() > s.reason.rank() {
+				s.reason = reason
+				s.rec.ID = c.rec.ID // for the event
+			}
+		case !s.found:
+			s.found, s.rec, s.tok, s.readOnly, s.reseal = true, c.rec, c.tok, c.readOnly, c.old
+		case c.rec.ID == s.rec.ID && c.rec.Generation == s.rec.Generation:
+			s.reseal = s.reseal && c.old
+			if s.readOnly && !c.readOnly {
+				s.tok, s.readOnly = c.tok, false
+			}
+		case c.rec.ID == s.rec.ID:
+			// Two generations of one cookie-only session: the newer counts.
+			if c.rec.Generation > s.rec.Generation {
+				s.rec, s.tok, s.reseal = c.rec, c.tok, c.old
+			}
+		default:
+			extra = append(extra, c.rec)
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if len(extra) > 0 {
+		s.rivals = append(extra, s.rec)
+		s.found, s.rec, s.tok, s.reason = false, Record{}, token{}, ReasonDuplicate
+		s.readOnly, s.reseal = false, false
+	}
+	if s.found {
+		s.reason, s.returning, s.seen = "", true, s.rec.Version
+	}
+	return nil
+}
+
+// rank orders reasons: with several refused cookies the most telling counts.
+func (r Reason) rank() int {
+	switch r {
+	case "":
+		return 0
+	case ReasonMalformed:
+		return 1
+	case ReasonSeal:
+		return 2
+	case ReasonUnknown:
+		return 3
+	}
+	return 4
+}
+
+// open turns a cookie's value into a session: seal first, store second, so
+// that junk never reaches the store. An error means that the store failed.
+func (m *Manager) open(ctx context.Context, value string, now time.Time) (c candidate, reason Reason, err error) {
+	if !plausible(value) {
+		return c, ReasonMalformed, nil
+	}
+	if m.carrier != nil {
+		return m.openCarried(ctx, value, now)
+	}
+	var buf [len(c.tok) + 16]byte
+	plain, old, err := m.sealer.Open(buf[:0], value)
+	if err != nil {
+		return c, ReasonSeal, nil
+	}
+	if len(plain) != len(c.tok) {
+		return c, ReasonMalformed, nil
+	}
+	copy(c.tok[:], plain)
+	c.old = old
+	c.rec, reason, err = m.fetch(ctx, c.tok.id(), now)
+	if reason != "" || err != nil {
+		return c, reason, err
+	}
+	if c.tok.proves(&c.rec.Proof) {
+		return c, "", nil
+	}
+	if now.Before(c.rec.PreviousUntil) && c.tok.proves(&c.rec.Previous) {
+		c.readOnly, c.old = true, false
+		return c, "", nil
+	}
+	return c, ReasonRotated, nil
+}
+
+// fetch loads a record and judges it. The reason says why it is as good as
+// absent; an error means that the store failed.
+func (m *Manager) fetch(ctx context.Context, id ID, now time.Time) (rec Record, reason Reason, err error) {
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	rec, err = m.store.Load(ctx, id)
+	reason, err = m.judge(&rec, err, now)
+	if rec.ID.IsZero() {
+		rec.ID = id // for the event
+	}
+	return rec, reason, err
+}
+
+// judge sorts the answer of a Load or Unpack.
+func (m *Manager) judge(rec *Record, err error, now time.Time) (Reason, error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrNotFound):
+		return ReasonUnknown, nil
+	case errors.Is(err, ErrExpired):
+		return ReasonExpired, nil
+	case errors.Is(err, ErrCorrupt):
+		return ReasonMalformed, nil
+	default:
+		return "", storeError("load", err)
+	}
+	if rec.expired(now) {
+		return ReasonExpired, nil
+	}
+	if content(rec.Values).check(m.format) != nil {
+		return ReasonMalformed, nil
+	}
+	return "", nil
+}
+
+func (m *Manager) openCarried(ctx context.Context, value string, now time.Time) (c candidate, reason Reason, err error) {
+	plain, old, err := m.sealer.Open(nil, value)
+	if err != nil {
+		return c, ReasonSeal, nil
+	}
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	rec, err := m.carrier.Unpack(ctx, plain)
+	if errors.Is(err, ErrNotFound) {
+		return c, ReasonRevoked, nil
+	}
+	reason, err = m.judge(&rec, err, now)
+	if reason == "" && err == nil && (rec.CreatedAt.After(now.Add(maxSkew)) || rec.LastAccess.After(now.Add(maxSkew))) {
+		reason = ReasonMalformed
+	}
+	return candidate{rec: rec, old: old}, reason, err
+}
+
+// plausible refuses what cannot be a sealed value before any work is spent on
+// it: the empty value, other alphabets, and anything beyond a cookie's size.
+func plausible(value string) bool {
+	if value == "" || len(value) > maxCookie {
+		return false
+	}
+	for i := range len(value) {
+		if c := value[i]; base64Index(c) < 0 && c != '=' {
+			return false
+		}
+	}
+	return true
+}
+
+// acquire waits for exclusive use of the session that was found, then looks at
+// it again.
+func (s *Session) acquire() error {
+	ctx, cancel := context.WithTimeout(s.ctx, s.m.lockTimeout)
+	defer cancel()
+	unlock, err := s.m.locker.Lock(ctx, s.rec.ID)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ErrLockTimeout
+		}
+		return storeError("lock", err)
+	}
+	s.unlock = unlock
+	s.now = s.m.now()
+	s.found, s.reason, s.rec, s.returning = false, "", Record{}, false
+	return s.find()
+}

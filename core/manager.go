@@ -1,0 +1,132 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+)
+
+// Manager runs the sessions of one application. Make one at start with [New]
+// and share it: it is immutable and safe for concurrent use.
+type Manager struct {
+	store       Store
+	carrier     Carrier        // the store, if records travel in the cookie
+	deleter     VersionDeleter // or nil
+	locker      Locker         // or nil
+	nonBlocking bool
+
+	sealer     Sealer
+	codec      Codec
+	format     byte // of the codec
+	cookie     CookieConfig
+	attributes string
+
+	idle, absolute, touch, grace time.Duration
+	storeTimeout, lockTimeout    time.Duration
+	maxBytes                     int
+	exclusive, count             bool
+
+	failed  func(int) bool
+	onError func(http.ResponseWriter, *http.Request, error)
+	onEvent func(context.Context, Event)
+	log     *slog.Logger
+	clock   func() time.Time
+
+	queue [64]chan struct{} // see Session.commit
+}
+
+// New checks a configuration and returns its manager. An error wraps
+// [ErrConfig] and names the fields that are wrong or contradict each other.
+func New(cfg Config) (*Manager, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{
+		store:        cfg.Store,
+		codec:        cfg.Codec,
+		format:       cfg.Codec.Format(),
+		cookie:       cfg.Cookie,
+		attributes:   cfg.Cookie.attributes(),
+		idle:         cfg.IdleTimeout,
+		absolute:     cfg.AbsoluteTimeout,
+		touch:        cfg.TouchInterval,
+		grace:        cfg.RotationGrace,
+		storeTimeout: cfg.StoreTimeout,
+		lockTimeout:  cfg.LockTimeout,
+		maxBytes:     cfg.MaxBytes,
+		exclusive:    cfg.Exclusive,
+		count:        cfg.CountRequests,
+		failed:       cfg.Failed,
+		onError:      cfg.OnError,
+		onEvent:      cfg.OnEvent,
+		log:          cfg.Logger,
+		clock:        cfg.Clock,
+	}
+	m.carrier, _ = power[Carrier](cfg.Store)
+	m.deleter, _ = power[VersionDeleter](cfg.Store)
+	m.locker, _ = power[Locker](cfg.Store)
+	_, m.nonBlocking = cfg.Store.(NonBlocking)
+	for i := range m.queue {
+		m.queue[i] = make(chan struct{}, 1)
+	}
+	m.sealer, err = cfg.Sealer(SealConfig{
+		Secrets: append([]Secret(nil), cfg.Secrets...),
+		Name:    cfg.Cookie.Name,
+		Encrypt: m.carrier != nil,
+		MaxLen:  maxCookie - len(cfg.Cookie.Name),
+		MaxAge:  MaxLifetime,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: Sealer: %w", ErrConfig, err)
+	}
+	return m, nil
+}
+
+// MustNew is [New] for programs that cannot start without: it panics with the
+// error.
+func MustNew(cfg Config) *Manager {
+	m, err := New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// Store returns the store, for its own administration.
+func (m *Manager) Store() Store { return m.store }
+
+// Close closes the store, if it can be closed. Requests under way may fail.
+func (m *Manager) Close() error {
+	if c, ok := power[io.Closer](m.store); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// String and GoString show nothing of the configuration.
+func (m *Manager) String() string   { return "sessions.Manager(" + m.cookie.Name + ")" }
+func (m *Manager) GoString() string { return m.String() }
+
+func (m *Manager) now() time.Time { return instant(m.clock()) }
+
+// storeContext bounds a call of the store: the client hanging up must not
+// skip a logout, but a store that hangs must not hold the request for ever.
+func (m *Manager) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if m.nonBlocking {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), m.storeTimeout)
+}
+
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	rv := reflect.ValueOf(v)
+	return rv.Kind() == reflect.Pointer && rv.IsNil()
+}
