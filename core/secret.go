@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // Secret is 32 bytes or more from a random source, from which the keys that
@@ -22,7 +23,7 @@ type Secret struct{ key string }
 // passphrase or a secret that was encoded twice.
 func ParseSecret(text string) (Secret, error) {
 	key, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil {
+	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return Secret{}, fmt.Errorf("%w: a secret must be standard base64 with padding; make one with: openssl rand -base64 32", ErrConfig)
 	}
 	if why := weak(key); why != "" {
