@@ -1,0 +1,41 @@
+package echo5session_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/coatcheck/sessions/adapters/echo5session"
+	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/memorystore"
+	"github.com/labstack/echo/v5"
+)
+
+var visits = core.NewKey[int]("visits")
+
+func Example() {
+	sessions := core.MustNew(core.Config{Store: memorystore.New(memorystore.Config{})})
+	defer sessions.Close()
+
+	e := echo.New()
+	e.Use(echo5session.New(sessions))
+	e.GET("/", func(c *echo.Context) error {
+		s := echo5session.Get(c)
+		n := visits.Update(s, func(n int) int { return n + 1 })
+		return c.String(http.StatusOK, fmt.Sprintf("visit %d\n", n))
+	})
+
+	// A browser comes twice.
+	first := httptest.NewRecorder()
+	e.ServeHTTP(first, httptest.NewRequest("GET", "/", nil))
+	fmt.Print(first.Body)
+
+	again := httptest.NewRequest("GET", "/", nil)
+	again.AddCookie(first.Result().Cookies()[0])
+	second := httptest.NewRecorder()
+	e.ServeHTTP(second, again)
+	fmt.Print(second.Body)
+	// Output:
+	// visit 1
+	// visit 2
+}
