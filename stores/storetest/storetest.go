@@ -1,0 +1,88 @@
+// Package storetest is the specification of [core.Store], as tests. A store
+// author calls it from a test file of ten lines:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t testing.TB, clock func() time.Time) core.Store {
+//			store, err := mystore.New(mystore.Config{Dir: t.TempDir(), Clock: clock})
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			t.Cleanup(func() { store.Close() })
+//			return store
+//		})
+//	}
+//
+// A store whose records travel with the client, a [core.Carrier], calls
+// [RunCarrier] instead. [Bench] makes stores comparable.
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/coatcheck/sessions/core"
+)
+
+// Factory returns a fresh, empty store that tells time by clock and by nothing
+// else, except that an engine which drops expired records by itself may use its
+// own clock for that: clock starts at the present and never runs behind it by
+// more than the test has taken. What the store needs cleared afterwards goes
+// into t.Cleanup; a store that cannot be had ends the test with t.Fatal.
+type Factory func(t testing.TB, clock func() time.Time) core.Store
+
+// Run checks that the stores of a factory keep the contract of [core.Store],
+// of the optional powers that they have, and, under a [core.Manager], the
+// promises of the library.
+func Run(t *testing.T, f Factory) {
+	for _, g := range groups {
+		t.Run(g.name, func(t *testing.T) {
+			for _, c := range g.cases {
+				t.Run(c.name, func(t *testing.T) { c.try(t, f) })
+			}
+		})
+	}
+}
+
+// groups is the specification.
+var groups = []group{
+	{"verbs", verbs},
+	{"contention", contention},
+}
+
+type group struct {
+	name  string
+	cases []testcase
+}
+
+// testcase is one case of the specification. The promise is a sentence of the
+// contract, or follows from one; it is printed with a failure.
+type testcase struct {
+	name    string
+	promise string
+	run     func(*trial)
+}
+
+// try runs the case on a fresh store.
+func (c testcase) try(t testing.TB, f Factory) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("the promise: %s", c.promise)
+		}
+	}()
+	clock := newClock()
+	store := f(t, clock.now)
+	if store == nil {
+		t.Fatal("the factory returned no store")
+	}
+	c.run(&trial{TB: t, ctx: t.Context(), clock: clock, store: store})
+}
+
+// trial is a case at work: where to report, and what to work on.
+type trial struct {
+	testing.TB
+	ctx   context.Context
+	clock *clock
+	store core.Store
+}
