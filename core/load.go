@@ -13,14 +13,15 @@ func (s *Session) load() {
 	}
 	s.loaded = true
 	s.now = s.m.now()
-	if s.err = s.find(); s.err == nil && s.found && s.m.exclusive {
-		s.err = s.acquire()
+	err := s.find()
+	if err == nil && s.found && s.m.exclusive {
+		err = s.acquire()
 	}
-	s.loadErr = s.err
 	switch {
-	case s.err != nil:
+	case err != nil:
 		s.found = false
-		s.m.emit(s.ctx, Event{Kind: EventLoadFailed, Err: s.err})
+		s.loadErr = s.fail(err)
+		s.m.emit(s.ctx, Event{Kind: EventLoadFailed, Err: err})
 	case s.found:
 		s.m.emit(s.ctx, Event{Kind: EventLoaded, ID: s.rec.ID, User: s.rec.User})
 	case s.reason == ReasonExpired:

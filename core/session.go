@@ -284,7 +284,9 @@ func (s *Session) Destroy() error {
 	s.forget()
 	// Only who ended the session clears the cookie: if another request did,
 	// and a login followed, clearing it would end that one.
-	s.cookie, s.line = keepCookie, ""
+	if len(victims) > 0 {
+		s.cookie, s.line = keepCookie, ""
+	}
 	if destroyed {
 		s.cookie = clearCookie
 	}
