@@ -105,6 +105,8 @@ func (s *Session) commit() error {
 			err = s.reload()
 		case errors.Is(err, ErrExists) && try < maxCreates:
 			continue
+		case errors.Is(err, ErrExists):
+			return storeError("create", err) // no luck of that kind exists
 		}
 		if errors.Is(err, ErrNotFound) && !s.startOver() {
 			s.m.emit(s.ctx, Event{Kind: EventGone, ID: s.rec.ID, User: s.rec.User, Err: ErrGone})

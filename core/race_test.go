@@ -1,0 +1,480 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coatcheck/sessions/core"
+)
+
+// slow runs h in a request that stops after its first access to the session,
+// until proceed is called; proceed returns the answer.
+func (w *world) slow(cookie string, h func(s *core.Session)) (proceed func() *httptest.ResponseRecorder) {
+	loaded, goOn, done := make(chan struct{}), make(chan struct{}), make(chan *httptest.ResponseRecorder)
+	go func() {
+		done <- w.send(cookie, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+			s.User()
+			close(loaded)
+			<-goOn
+			h(s)
+			io.WriteString(rw, "success")
+		})
+	}()
+	<-loaded
+	return func() *httptest.ResponseRecorder { close(goOn); return <-done }
+}
+
+// Promise 3. Fails if reload() keeps the changes computed on the old record
+// instead of replaying the operations.
+func TestDifferentKeysBothPersist(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("start", 1); s.Set("gone", 1) })
+	a := w.slow(c.cookie, func(s *core.Session) { s.Set("a", 1); s.Delete("gone") })
+	b := w.slow(c.cookie, func(s *core.Session) { s.Set("b", 2) })
+	w.events()
+	mustStatus(t, b(), 200)
+	mustStatus(t, a(), 200)
+	mustBe(t, "events", w.events(), "saved, conflict, merged")
+	c.use(func(s *core.Session) { mustBe(t, "keys", fmt.Sprint(s.Keys()), "[a b start]") })
+}
+
+// Promise 3. Fails if opUpdate replays its first result instead of its function.
+func TestCounterIsExact(t *testing.T) {
+	n := core.NewKey[int]("n")
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("start", 1) })
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			rec := w.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+				n.Update(s, func(n int) int { return n + 1 })
+			})
+			if rec.Code != 200 {
+				t.Errorf("status %d", rec.Code)
+			}
+		})
+	}
+	wg.Wait()
+	mustBe(t, "count", c.get("n"), any(int64(100)))
+}
+
+// Fails if opPop does not compare what it pops with what is there.
+func TestPopIsAtomic(t *testing.T) {
+	flash := core.NewKey[string]("flash")
+	w := newWorld(t)
+	c := w.client()
+	for round := range 20 {
+		c.use(func(s *core.Session) { flash.Set(s, fmt.Sprint(round)); s.Set("stay", 1) })
+		var got, refused atomic.Int32
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				var ok bool
+				rec := w.send(c.cookie, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+					_, ok = flash.Pop(s)
+				})
+				switch {
+				case rec.Code == 409:
+					refused.Add(1)
+				case ok:
+					got.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		mustBe(t, "requests that took the value", got.Load(), 1)
+	}
+}
+
+// Promise 4. Fails if reload() does not look at the proof.
+func TestLoginWinsOverASlowRequest(t *testing.T) {
+	for name, change := range map[string]func(s *core.Session){
+		"write":      func(s *core.Session) { s.Set("k", "planted") },
+		"regenerate": func(s *core.Session) { s.Regenerate() },
+		"persist":    func(s *core.Session) { s.Persist(time.Hour) },
+		"pop":        func(s *core.Session) { s.Pop("flash") },
+		"idle":       func(s *core.Session) { s.SetIdleTimeout(time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.client()
+			c.use(func(s *core.Session) { s.Set("flash", 1); s.Set("k", "v") })
+			old := c.cookie
+			late := w.slow(old, change)
+			mustStatus(t, c.use(func(s *core.Session) { s.Login("alice") }), 200)
+			rec := late()
+			mustStatus(t, rec, 409)
+			noCookie(t, rec)
+			mustBe(t, "user", c.user(), "alice")
+			mustBe(t, "value", c.get("k"), any("v"))
+			mustBe(t, "flash", c.get("flash"), any(int64(1)))
+			w.events()
+			w.send(old, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { mustBe(t, "old token", s.User(), "") })
+			mustBe(t, "events", w.events(), "rejected(rotated)")
+		})
+	}
+}
+
+// Promise 4. Fails if a lost update creates the record again (an upsert).
+func TestLogoutWinsOverASlowRequest(t *testing.T) {
+	for name, change := range map[string]func(s *core.Session){
+		"write": func(s *core.Session) { s.Set("k", "zombie") },
+		"read":  func(s *core.Session) { s.Get("k") },
+		"empty": func(s *core.Session) { s.Clear() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.client()
+			c.use(func(s *core.Session) { s.Login("alice"); s.Set("k", "v") })
+			old := c.cookie
+			w.clock.add(5 * time.Minute) // so that the reader has an access time to store
+			late := w.slow(old, change)
+			c.use(func(s *core.Session) { s.Destroy() })
+			rec := late()
+			if name == "read" {
+				mustStatus(t, rec, 200)
+			} else {
+				mustStatus(t, rec, 409)
+			}
+			noCookie(t, rec)
+			mustBe(t, "records", w.count(), 0)
+			w.send(old, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { mustBe(t, "old token", s.User(), "") })
+		})
+	}
+}
+
+func TestDoubleLogin(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("cart", 1) })
+	first := w.slow(c.cookie, func(s *core.Session) { s.Set("by", 1); s.Login("alice") })
+	second := w.slow(c.cookie, func(s *core.Session) { s.Pop("cart"); s.Set("by", 2); s.Login("alice") })
+	for by, proceed := range []func() *httptest.ResponseRecorder{first, second} {
+		rec := proceed()
+		mustStatus(t, rec, 200)
+		line, ok := sessionCookie(rec)
+		if !ok {
+			t.Fatal("a login without a cookie")
+		}
+		d := w.client()
+		d.cookie = line[:len(line)-len(line[indexByte(line, ';'):])]
+		mustBe(t, "user", d.user(), "alice")
+		mustBe(t, "own value", d.get("by"), any(int64(by+1)))
+		mustBe(t, "value from before", d.get("cart"), []any{int64(1), nil}[by])
+	}
+	mustBe(t, "records", w.count(), 2)
+}
+
+func indexByte(s string, c byte) int {
+	for i := range len(s) {
+		if s[i] == c {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// Promise 4. Fails if Destroy compares versions or proofs.
+func TestSlowLogoutEndsWhatWasRenewed(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	late := w.slow(c.cookie, func(s *core.Session) {
+		if err := s.Destroy(); err != nil {
+			t.Error(err)
+		}
+	})
+	c.use(func(s *core.Session) { s.Regenerate() })
+	mustStatus(t, late(), 200)
+	mustBe(t, "records", w.count(), 0)
+	mustBe(t, "user", c.user(), "")
+}
+
+// Promise 4. Fails if Destroy clears the cookie whether or not it ended the
+// session: the browser holds the cookie of a later login by now.
+func TestSlowLogoutSparesALaterLogin(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	late := w.slow(c.cookie, func(s *core.Session) { s.Destroy() })
+	c.use(func(s *core.Session) { s.Destroy() })
+	c.use(func(s *core.Session) { s.Login("alice") })
+	noCookie(t, late())
+	mustBe(t, "user", c.user(), "alice")
+}
+
+// Fails if removeEmpty deletes without comparing versions.
+func TestEmptyingDoesNotLoseAnotherValue(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("a", 1) })
+	empty := w.slow(c.cookie, func(s *core.Session) { s.Delete("a") })
+	c.use(func(s *core.Session) { s.Set("b", 1) })
+	rec := empty()
+	mustStatus(t, rec, 200)
+	noCookie(t, rec)
+	c.use(func(s *core.Session) { mustBe(t, "keys", fmt.Sprint(s.Keys()), "[b]") })
+}
+
+func TestManyTriesEnd(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("a", 1) })
+	w.store.took()
+	w.store.interfere(func(verb string) error {
+		if verb == "update" {
+			return core.ErrConflict
+		}
+		return nil
+	})
+	mustStatus(t, c.use(func(s *core.Session) { s.Set("a", 2) }), 409)
+	w.store.interfere(nil)
+	mustBe(t, "value", c.get("a"), any(int64(1)))
+}
+
+func TestIDCollision(t *testing.T) {
+	w := newWorld(t)
+	n := 0
+	w.store.interfere(func(verb string) error {
+		if verb == "create" {
+			if n++; n < 3 {
+				return core.ErrExists
+			}
+		}
+		return nil
+	})
+	c := w.client()
+	mustStatus(t, c.use(func(s *core.Session) { s.Set("a", 1) }), 200)
+	mustBe(t, "creates", n, 3)
+	mustBe(t, "value", c.get("a"), any(int64(1)))
+	w.store.interfere(func(verb string) error {
+		if verb == "create" {
+			return core.ErrExists
+		}
+		return nil
+	})
+	mustStatus(t, w.client().use(func(s *core.Session) { s.Set("a", 1) }), 503)
+}
+
+func TestGoroutinesOfOneRequest(t *testing.T) {
+	counter := core.NewKey[int]("n")
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) {
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				k := fmt.Sprint("race", i)
+				s.Set(k, i)
+				v, ok := s.Get(k)
+				if !ok || v != int64(i) {
+					t.Errorf("%s = %v, %v", k, v, ok)
+				}
+				counter.Update(s, func(n int) int { return n + 1 })
+				s.Keys()
+				s.Has(k)
+				s.Namespace("ns").Set(k, i)
+				s.Dirty()
+			})
+		}
+		wg.Wait()
+	})
+	mustBe(t, "counter", c.get("n"), any(int64(16)))
+}
+
+func TestExclusive(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.Exclusive = true; c.LockTimeout = 50 * time.Millisecond })
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("n", int64(0)) })
+	w.events()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			w.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+				n, _ := s.Get("n")
+				s.Set("n", n.(int64)+1) // no Update: the lock makes it exact
+			})
+		})
+	}
+	wg.Wait()
+	mustBe(t, "count", c.get("n"), any(int64(20)))
+	if got := w.events(); got != repeat("saved", 20) {
+		t.Errorf("events %s: requests overlapped", got)
+	}
+
+	hold := w.slow(c.cookie, func(*core.Session) {})
+	mustStatus(t, c.use(func(s *core.Session) {
+		s.User()
+		if !errors.Is(s.Err(), core.ErrLockTimeout) {
+			t.Errorf("Err %v", s.Err())
+		}
+	}), 503)
+	mustStatus(t, hold(), 200)
+
+	func() {
+		defer func() { recover() }()
+		w.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.User(); panic("x") })
+	}()
+	mustStatus(t, c.use(func(s *core.Session) { s.User() }), 200)
+}
+
+func repeat(s string, n int) (out string) {
+	for i := range n {
+		if i > 0 {
+			out += ", "
+		}
+		out += s
+	}
+	return out
+}
+
+func TestSave(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	ctx := context.Background()
+	rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		s.Set("a", 1)
+		if err := s.Save(ctx); err != nil {
+			t.Error(err)
+		}
+		mustBe(t, "records after Save", w.count(), 1)
+		io.WriteString(rw, "data")
+		for i := range 3 {
+			s.Set("a", i)
+			if err := s.Save(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		w.store.interfere(func(verb string) error { return errors.New("down") })
+		s.Set("b", 1)
+		if err := s.Save(ctx); !errors.Is(err, core.ErrUnavailable) {
+			t.Errorf("Save with the store down: %v", err)
+		}
+		mustBe(t, "Dirty after a failed Save", s.Dirty(), true)
+		w.store.interfere(nil)
+		if err := s.Save(ctx); err != nil {
+			t.Error(err)
+		}
+		mustBe(t, "Dirty after Save", s.Dirty(), false)
+	})
+	if _, ok := sessionCookie(rec); !ok {
+		t.Error("Save before the first byte sent no cookie")
+	}
+	mustBe(t, "value", c.get("b"), any(int64(1)))
+
+	// What was saved stays saved, and its cookie is sent, if the handler fails.
+	d := w.client()
+	d.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		s.Set("a", "saved")
+		s.Save(ctx)
+		s.Set("a", "dropped")
+		rw.WriteHeader(500)
+	})
+	mustBe(t, "value", d.get("a"), any("saved"))
+}
+
+func TestSaveOfAGoneSession(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	rec := w.send(c.cookie, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		s.User()
+		c.use(func(s *core.Session) { s.Destroy() })
+		s.Set("k", 1)
+		if err := s.Save(context.Background()); !errors.Is(err, core.ErrGone) {
+			t.Errorf("Save: %v", err)
+		}
+		io.WriteString(rw, "success")
+	})
+	mustStatus(t, rec, 409)
+	mustBe(t, "records", w.count(), 0)
+}
+
+func TestAdministration(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	var clients []*client
+	for i, user := range []string{"alice", "alice", "alice", "bob", ""} {
+		w.clock.add(time.Second)
+		c := w.client()
+		c.use(func(s *core.Session) {
+			s.Set("i", i)
+			if user != "" {
+				s.Login(user)
+			}
+		})
+		clients = append(clients, c)
+	}
+	ids := func(user string) (out []core.ID) {
+		infos, err := w.m.UserSessions(ctx, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range infos {
+			out = append(out, i.ID)
+		}
+		return out
+	}
+	alice := ids("alice")
+	mustBe(t, "alice's sessions", len(alice), 3)
+	mustBe(t, "nobody's sessions", len(ids("")), 0)
+	var current core.ID
+	clients[0].use(func(s *core.Session) { current = s.ID() })
+	mustBe(t, "latest login first", alice[2], current)
+
+	ok, err := w.m.Exists(ctx, current)
+	mustBe(t, "Exists", fmt.Sprint(ok, err), "true <nil>")
+	s, err := w.m.Load(ctx, current)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Set("from", "a worker")
+	if err := s.Save(ctx); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "value set outside HTTP", clients[0].get("from"), any("a worker"))
+
+	n, err := w.m.RevokeUser(ctx, "alice", current)
+	mustBe(t, "RevokeUser", fmt.Sprint(n, err), "2 <nil>")
+	for i, want := range []string{"alice", "", "", "bob", ""} {
+		mustBe(t, fmt.Sprint("user of client ", i), clients[i].user(), want)
+	}
+	// The handle of a session is no credential.
+	w.send("__Host-session="+current.String(), func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		mustBe(t, "user behind an ID", s.User(), "")
+	})
+	existed, err := w.m.Revoke(ctx, current)
+	mustBe(t, "Revoke", fmt.Sprint(existed, err), "true <nil>")
+	existed, err = w.m.Revoke(ctx, current)
+	mustBe(t, "Revoke again", fmt.Sprint(existed, err), "false <nil>")
+	if _, err := w.m.Load(ctx, current); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("Load of a revoked session: %v", err)
+	}
+	mustBe(t, "user", clients[0].user(), "")
+	total := 0
+	for _, err := range w.m.Sessions(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		total++
+	}
+	mustBe(t, "sessions", total, 2)
+	w.clock.add(time.Hour)
+	swept, err := w.m.Sweep(ctx)
+	mustBe(t, "Sweep", fmt.Sprint(swept, err), "2 <nil>")
+
+	w.store.interfere(func(string) error { return errors.New("down") })
+	if ok, err := w.m.Exists(ctx, current); ok || !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("Exists with the store down: %v, %v", ok, err)
+	}
+}
