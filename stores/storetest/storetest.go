@@ -35,7 +35,14 @@ type Factory func(t testing.TB, clock func() time.Time) core.Store
 // of the optional powers that they have, and, under a [core.Manager], the
 // promises of the library.
 func Run(t *testing.T, f Factory) {
+	var can func(group) bool
+	if !t.Run("factory", func(t *testing.T) { can = probe(t, f) }) {
+		return
+	}
 	for _, g := range groups {
+		if !can(g) {
+			continue
+		}
 		t.Run(g.name, func(t *testing.T) {
 			for _, c := range g.cases {
 				t.Run(c.name, func(t *testing.T) { c.try(t, f) })
@@ -44,15 +51,41 @@ func Run(t *testing.T, f Factory) {
 	}
 }
 
-// groups is the specification.
-var groups = []group{
-	{"verbs", verbs},
-	{"contention", contention},
-}
-
+// group is a chapter of the specification. It applies to stores with the power
+// that it needs, if it needs one.
 type group struct {
 	name  string
+	needs func(core.Store) bool
 	cases []testcase
+}
+
+// groups is the specification.
+var groups = []group{
+	{"verbs", nil, verbs},
+	{"contention", nil, contention},
+	{"list-user", has[core.UserLister], listUser},
+	{"list", has[core.Lister], list},
+	{"count", has[core.Counter], count},
+	{"sweep", has[core.Sweeper], sweeping},
+	{"delete-version", has[core.VersionDeleter], deleteVersion},
+	{"lock", has[core.Locker], locking},
+}
+
+// probe makes a store to see what the stores of the factory can do.
+func probe(t testing.TB, f Factory) (can func(group) bool) {
+	store := f(t, newClock().now)
+	if store == nil {
+		t.Fatal("the factory returned no store")
+	}
+	if has[core.Carrier](store) {
+		t.Fatalf("%T is a core.Carrier: its records travel with the client, so the test calls storetest.RunCarrier", store)
+	}
+	t.Logf("optional powers of %T: %s", store, powersOf(store))
+	able := map[string]bool{}
+	for _, g := range groups {
+		able[g.name] = g.needs == nil || g.needs(store)
+	}
+	return func(g group) bool { return able[g.name] }
 }
 
 // testcase is one case of the specification. The promise is a sentence of the
