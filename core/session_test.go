@@ -24,7 +24,16 @@ func TestReadingNeverWrites(t *testing.T) {
 	mustBe(t, "headers of an untouched page", rec.Header().Get("Vary")+rec.Header().Get("Cache-Control"), "")
 	mustBe(t, "calls", w.store.took(), "")
 
-	rec = c.use(func(s *core.Session) { s.Get("k"); s.User(); s.ID(); s.Keys(); s.Dirty(); s.Delete("k"); s.Clear(); s.Pop("k") })
+	rec = c.use(func(s *core.Session) {
+		s.Get("k")
+		s.User()
+		s.ID()
+		s.Keys()
+		s.Dirty()
+		s.Delete("k")
+		s.Clear()
+		s.Pop("k")
+	})
 	noCookie(t, rec)
 	mustBe(t, "Vary of a page that looked", rec.Header().Get("Vary"), "Cookie")
 	mustBe(t, "calls of an anonymous read", w.store.took(), "")

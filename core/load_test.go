@@ -1,0 +1,321 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/memorystore"
+)
+
+// Security A6, G3, G4; features Q20, W5. Fails if open() asks the store before
+// the seal.
+func TestJunkNeverReachesTheStore(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", 1) })
+	valid := strings.TrimPrefix(c.cookie, "__Host-session=")
+	w.store.took()
+	for _, junk := range []string{"", "*del*", "x", strings.Repeat("x", 300), "../x", "a'--", "a\\r\\nSET b", "%00", "ü", strings.Repeat("A", 43), strings.Repeat("A", 120),
+		strings.Repeat("A", 8192), strings.Repeat("A", 500_000), valid[:len(valid)-1], valid + "A", valid + "=", "=" + valid, valid[1:], strings.ToLower(valid), `"` + valid, valid + " x"} {
+		var reason core.Reason
+		rec := w.send("__Host-session="+junk, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+			mustBe(t, "user", s.User(), "")
+			reason = s.Rejected()
+		})
+		mustStatus(t, rec, 200)
+		noCookie(t, rec)
+		if reason != core.ReasonMalformed && reason != core.ReasonSeal && reason != "" {
+			t.Errorf("%.40q: reason %q", junk, reason)
+		}
+	}
+	for i := range len(valid) {
+		flipped := []byte(valid)
+		flipped[i] = "AB"[btoi(flipped[i] == 'A')]
+		w.send("__Host-session="+string(flipped), func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+			if string(flipped) != valid {
+				mustBe(t, "reason", s.Rejected(), core.ReasonSeal)
+			}
+		})
+	}
+	mustBe(t, "calls", w.store.took(), "")
+	mustBe(t, "quoted", c.w.send(`__Host-session="`+valid+`"`, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.Get("k") }).Code, 200)
+	mustBe(t, "calls", w.store.took(), "load")
+	for _, form := range []string{"session=" + valid, "__host-session=" + valid, "__Host-session =x; __Host-session2=" + valid, "\u2000__Host-session=" + valid,
+		`x="a; __Host-session=` + "B" + `; b=y"`, strings.Repeat("a=;", 3500) + "__Host-session=" + valid} {
+		w.send(form, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+			mustBe(t, form[:min(len(form), 40)], s.Has("k"), false)
+		})
+	}
+	mustBe(t, "calls", w.store.took(), "")
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Security G1, G2. Fails if find() stops at the first cookie.
+func TestSeveralCookies(t *testing.T) {
+	w := newWorld(t)
+	login := func(user string) string {
+		c := w.client()
+		c.use(func(s *core.Session) { s.Login(user) })
+		return c.cookie
+	}
+	mine, planted, dead := login("victim"), login("mallory"), login("gone")
+	w.send(dead, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.Destroy() })
+	for _, tc := range []struct {
+		cookies []string
+		user    string
+		reason  core.Reason
+	}{
+		{[]string{"__Host-session=junk", mine}, "victim", ""},
+		{[]string{mine, "__Host-session=junk"}, "victim", ""},
+		{[]string{dead, mine}, "victim", ""},
+		{[]string{mine, mine}, "victim", ""},
+		{[]string{mine, planted}, "", core.ReasonDuplicate},
+		{[]string{planted, mine}, "", core.ReasonDuplicate},
+		{[]string{planted, dead, "__Host-session=x", mine, mine}, "", core.ReasonDuplicate},
+		{[]string{dead, "__Host-session=x"}, "", core.ReasonUnknown},
+	} {
+		w.send(strings.Join(tc.cookies, "; "), func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+			mustBe(t, fmt.Sprint("user of ", len(tc.cookies)), s.User(), tc.user)
+			mustBe(t, "reason", s.Rejected(), tc.reason)
+		})
+	}
+	rec := w.send(planted+"; "+mine, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.Destroy() })
+	if line, _ := sessionCookie(rec); !strings.Contains(line, "Max-Age=0") {
+		t.Errorf("logout with two sessions: %q", line)
+	}
+	mustBe(t, "records after logging both out", w.count(), 0)
+}
+
+// Security E5, E6. Fails if refresh() does not seal again.
+func TestSecretRotation(t *testing.T) {
+	old, next := core.GenerateSecret(), core.GenerateSecret()
+	mem := memorystore.New(memorystore.Config{})
+	manager := func(secrets ...core.Secret) *world {
+		w := newWorld(t, func(c *core.Config) { c.Store = &spy{Store: mem}; c.Secrets = secrets; c.Clock = nil })
+		return w
+	}
+	before, during, after := manager(old), manager(next, old), manager(next)
+	c := before.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	first := c.cookie
+	mustBe(t, "user without the old secret", (&client{after, first}).user(), "")
+	c.w = during
+	rec := c.use(func(s *core.Session) { s.User() })
+	if _, ok := sessionCookie(rec); !ok {
+		t.Fatal("a read did not seal the cookie again")
+	}
+	noCookie(t, c.use(func(s *core.Session) { s.User() }))
+	c.w = after
+	mustBe(t, "user with the new secret only", c.user(), "u")
+	mustBe(t, "user with the old secret only", (&client{before, c.cookie}).user(), "")
+
+	// A slow reader must not send the old token after a login replaced it.
+	c = &client{during, first}
+	late := during.slow(first, func(*core.Session) {})
+	c.use(func(s *core.Session) { s.Login("u") })
+	noCookie(t, late())
+	mustBe(t, "user", c.user(), "u")
+}
+
+// Security H5, peers S9. Fails if judge() lets ErrCorrupt or an unreadable
+// content through as an error.
+func TestUnreadableRecordIsANewSession(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	for _, damage := range []func(r *core.Record, err *error){
+		func(r *core.Record, err *error) { *err = fmt.Errorf("row 7: %w", core.ErrCorrupt) },
+		func(r *core.Record, _ *error) { r.Values = []byte("\x01\xff\xff") },
+		func(r *core.Record, _ *error) { r.Values = []byte("\x09") },
+	} {
+		w.events()
+		c.use(func(s *core.Session) { s.Set("k", 1) })
+		cookie := c.cookie
+		d := &damaged{Store: w.store.Store, damage: damage}
+		w.store.Store = d
+		rec := c.use(func(s *core.Session) {
+			v, ok := s.Get("k")
+			mustBe(t, "value", fmt.Sprint(v, ok), "<nil> false")
+			mustBe(t, "reason", s.Rejected(), core.ReasonMalformed)
+			mustBe(t, "Err", s.Err(), nil)
+			s.Set("k", 2)
+		})
+		w.store.Store = d.Store
+		mustStatus(t, rec, 200)
+		mustBe(t, "same cookie", c.cookie == cookie, false)
+		mustBe(t, "value of the new session", c.get("k"), any(int64(2)))
+		mustBe(t, "events", w.events(), "created, rejected(malformed), created")
+		c.cookie = ""
+	}
+}
+
+type damaged struct {
+	core.Store
+	damage func(r *core.Record, err *error)
+}
+
+func (d *damaged) Unwrap() core.Store { return d.Store }
+func (d *damaged) Load(ctx context.Context, id core.ID) (core.Record, error) {
+	r, err := d.Store.Load(ctx, id)
+	d.damage(&r, &err)
+	return r, err
+}
+
+func TestCodecs(t *testing.T) {
+	for name, codec := range map[string]core.Codec{"cbor": core.CBOR, "json": core.JSON} {
+		w := newWorld(t, func(c *core.Config) { c.Codec = codec })
+		c := w.client()
+		c.use(func(s *core.Session) { s.Set("k", map[string]any{"a": []any{"b", true, nil}}) })
+		c.use(func(s *core.Session) {
+			v, _ := s.Get("k")
+			mustBe(t, name, fmt.Sprint(v), "map[a:[b true <nil>]]")
+			mustBe(t, name+" Dirty", s.Dirty(), false)
+		})
+	}
+	// A session of another codec is not misread.
+	w := newWorld(t)
+	c := w.client()
+	secret := core.GenerateSecret()
+	mem := memorystore.New(memorystore.Config{})
+	for i, codec := range []core.Codec{core.CBOR, core.JSON} {
+		w = newWorld(t, func(cfg *core.Config) {
+			cfg.Store = &spy{Store: mem}
+			cfg.Codec = codec
+			cfg.Secrets = []core.Secret{secret}
+			cfg.Clock = nil
+		})
+		c.w = w
+		c.use(func(s *core.Session) {
+			if i == 1 {
+				mustBe(t, "reason", s.Rejected(), core.ReasonMalformed)
+			}
+			s.Set("k", i)
+		})
+	}
+}
+
+// Security H4: no decoder may be made to allocate by what it only claims.
+func TestDecoderIsBounded(t *testing.T) {
+	deep := make([]byte, 0, 2000)
+	for range 1000 {
+		deep = append(deep, 0x81)
+	}
+	for name, data := range map[string][]byte{
+		"array of 2^60":  {0x9b, 0x10, 0, 0, 0, 0, 0, 0, 0},
+		"map of 2^60":    {0xbb, 0x10, 0, 0, 0, 0, 0, 0, 0},
+		"string of 2^60": {0x7b, 0x10, 0, 0, 0, 0, 0, 0, 0},
+		"deep":           append(deep, 0),
+		"indefinite":     {0x9f, 0x01, 0xff},
+		"nested claims":  {0x9b, 0, 0, 0, 0, 0, 0x0a, 0, 0, 0x9b, 0, 0, 0, 0, 0, 0x0a, 0, 0},
+	} {
+		var v any
+		var err error
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err = core.CBOR.Unmarshal(data, &v)
+		runtime.ReadMemStats(&after)
+		allocated := after.TotalAlloc - before.TotalAlloc
+		if err == nil || allocated > 1<<20 {
+			t.Errorf("%s: err %v, %d bytes", name, err, allocated)
+		}
+	}
+}
+
+func FuzzCBOR(f *testing.F) {
+	for _, v := range []any{nil, true, 1, -1, 1.5, "x", []byte("x"), []any{1, "a"}, map[string]any{"a": 1}} {
+		data, _ := core.CBOR.Marshal(v)
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var v any
+		if core.CBOR.Unmarshal(data, &v) != nil {
+			return
+		}
+		again, err := core.CBOR.Marshal(v)
+		if err != nil {
+			return // a map with keys that are no strings, say
+		}
+		var back any
+		if err := core.CBOR.Unmarshal(again, &back); err != nil {
+			t.Fatalf("%x encodes to %x, which does not decode: %v", data, again, err)
+		}
+	})
+}
+
+// Security A1, A3, A4.
+func TestNeverAdoptsAnIdentifier(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	dead := c.cookie
+	c.use(func(s *core.Session) { s.Destroy() })
+	c.cookie = dead
+	c.use(func(s *core.Session) { s.Set("k", 1) })
+	if c.cookie == dead {
+		t.Error("a dead token was adopted")
+	}
+	mustBe(t, "value with the dead token", (&client{w, dead}).get("k"), nil)
+	seen := map[string]bool{}
+	for range 1000 {
+		d := w.client()
+		d.use(func(s *core.Session) { s.Set("k", rand.Int()) })
+		if seen[d.cookie] {
+			t.Fatal("two sessions have the same cookie")
+		}
+		seen[d.cookie] = true
+	}
+}
+
+// Security A7: what the store has does not open a session.
+func TestStoreDumpIsNoCredential(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	lister := w.store.Store.(core.Lister)
+	for rec, err := range lister.List(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		dump, _ := rec.MarshalBinary()
+		for _, form := range []string{rec.ID.String(), fmt.Sprintf("%x", rec.Proof), string(dump)} {
+			w.send("__Host-session="+form, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+				mustBe(t, "user", s.User(), "")
+			})
+			if strings.Contains(c.cookie, form) {
+				t.Error("the store holds what the cookie holds")
+			}
+		}
+	}
+}
+
+func TestStoreFailureIsNotLogout(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	w.store.interfere(func(string) error { return errors.New("connection refused by secret-host") })
+	rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		if s.User() == "" {
+			rw.WriteHeader(401)
+		}
+	})
+	mustStatus(t, rec, 503)
+	noCookie(t, rec)
+	if strings.Contains(rec.Body.String(), "secret-host") {
+		t.Error("the error page shows the engine's error")
+	}
+	mustStatus(t, c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {}), 200)
+	w.store.interfere(nil)
+	mustBe(t, "user", c.user(), "u")
+}
