@@ -63,12 +63,16 @@ type group struct {
 var groups = []group{
 	{"verbs", nil, verbs},
 	{"contention", nil, contention},
+	{"endings", nil, endings},
+	{"merging", nil, merging},
 	{"list-user", has[core.UserLister], listUser},
+	{"revoke", has[core.UserLister], revoking},
 	{"list", has[core.Lister], list},
 	{"count", has[core.Counter], count},
 	{"sweep", has[core.Sweeper], sweeping},
 	{"delete-version", has[core.VersionDeleter], deleteVersion},
 	{"lock", has[core.Locker], locking},
+	{"exclusive", has[core.Locker], exclusive},
 }
 
 // probe makes a store to see what the stores of the factory can do.
@@ -115,7 +119,8 @@ func (c testcase) try(t testing.TB, f Factory) {
 // trial is a case at work: where to report, and what to work on.
 type trial struct {
 	testing.TB
-	ctx   context.Context
-	clock *clock
-	store core.Store
+	ctx     context.Context
+	clock   *clock
+	store   core.Store
+	secrets []core.Secret // of the managers of this trial
 }
