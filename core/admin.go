@@ -25,16 +25,24 @@ func info(r Record) Info {
 }
 
 // Exists reports whether a session is live, without touching it. An error
-// means that the store failed, never that the session is absent.
+// means that the store failed, never that the session is absent;
+// [errors.ErrUnsupported] if sessions are cookie-only.
 func (m *Manager) Exists(ctx context.Context, id ID) (bool, error) {
+	if m.carrier != nil {
+		return false, unsupported("find a session by its ID", m.store)
+	}
 	_, reason, err := m.fetch(ctx, id, m.now())
 	return reason == "" && err == nil, err
 }
 
 // Load returns a session by its ID, for programs outside HTTP: workers,
 // consoles. Change it and call [Session.Save]; there is no cookie, so it keeps
-// its token. It never creates a session: ErrNotFound, ErrExpired, ErrCorrupt.
+// its token. It never creates a session: ErrNotFound, ErrExpired, ErrCorrupt;
+// [errors.ErrUnsupported] if sessions are cookie-only.
 func (m *Manager) Load(ctx context.Context, id ID) (*Session, error) {
+	if m.carrier != nil {
+		return nil, unsupported("find a session by its ID", m.store)
+	}
 	s := &Session{m: m, ctx: ctx, free: true, phase: committed, loaded: true, now: m.now()}
 	rec, reason, err := m.fetch(ctx, id, s.now)
 	switch {
@@ -52,7 +60,8 @@ func (m *Manager) Load(ctx context.Context, id ID) (*Session, error) {
 }
 
 // Revoke ends a session, wherever it is in use, and reports whether it was
-// live. Requests under way with it can read on, but not save.
+// live. Requests under way with it can read on, but not save. A cookie-only
+// store without a revocation list answers [ErrNotRevocable].
 func (m *Manager) Revoke(ctx context.Context, id ID) (existed bool, err error) {
 	return m.end(ctx, Record{ID: id}, ReasonRevoke)
 }

@@ -204,12 +204,8 @@ func (s *Session) update(next Record) error {
 	ctx, cancel := m.storeContext(s.ctx)
 	defer cancel()
 	var err error
-	if m.carrier != nil && rotates {
-		// The one step that ends the old cookie. Without a revocation list
-		// it stays valid beside the new one, as the store's page says.
-		if err = m.carrier.End(ctx, s.rec, s.rec.Generation); errors.Is(err, ErrNotRevocable) {
-			err = nil
-		}
+	if m.carrier != nil {
+		err = s.carry(ctx, next)
 	} else {
 		err = m.store.Update(ctx, next)
 	}
@@ -234,6 +230,29 @@ func (s *Session) update(next Record) error {
 	return nil
 }
 
+// carry does for a carrier what Update does for a store that keeps records.
+func (s *Session) carry(ctx context.Context, next Record) error {
+	carrier := s.m.carrier
+	if next.Generation > s.rec.Generation {
+		// The one step that ends the old cookie. Without a revocation list
+		// it stays valid beside the new one, as the store's page says.
+		err := carrier.End(ctx, next, s.rec.Generation)
+		if errors.Is(err, ErrNotRevocable) {
+			err = nil
+		}
+		return err
+	}
+	if next.Horizon.After(s.rec.Horizon) {
+		// The session may be ended by a copy of its cookie that knows of the
+		// shorter life only. The account has to outlast the longest.
+		err := carrier.End(ctx, next, s.rec.Generation-1)
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNotRevocable) {
+			return err
+		}
+	}
+	return s.m.store.Update(ctx, next)
+}
+
 // removeEmpty ends a session that lost its last value. It deletes only what
 // it has seen: a value that another request adds meanwhile is a conflict.
 func (s *Session) removeEmpty() error {
@@ -246,7 +265,7 @@ func (s *Session) removeEmpty() error {
 		if s.phase != open {
 			return s.late(ErrLate)
 		}
-		if err = m.carrier.End(ctx, s.rec, math.MaxUint64); errors.Is(err, ErrNotRevocable) {
+		if err = m.carrier.End(ctx, s.rec, s.rec.Generation); errors.Is(err, ErrNotRevocable) {
 			err = nil
 		}
 	case m.deleter != nil:
@@ -296,7 +315,7 @@ func (s *Session) refresh() {
 			s.touchFailed(err)
 			return
 		}
-		s.cookie, s.line = setCookie, line
+		s.cookie, s.line, s.reseal = setCookie, line, false
 	case due:
 		if err := m.store.Touch(ctx, next.ID, next.LastAccess, next.ExpiresAt); err != nil {
 			s.touchFailed(err)
@@ -448,7 +467,8 @@ func (m *Manager) end(ctx context.Context, rec Record, why Reason) (existed bool
 	if err != nil && !errors.Is(err, ErrNotRevocable) {
 		return false, storeError("delete", err)
 	}
-	if existed || err != nil {
+	// A logout that cannot be revoked has ended the session in this browser.
+	if existed || err != nil && why == ReasonLogout {
 		m.emit(ctx, Event{Kind: EventDestroyed, ID: rec.ID, User: rec.User, Reason: why})
 	}
 	return existed, err

@@ -39,7 +39,7 @@ type Config struct {
 	TouchInterval time.Duration
 	// RotationGrace lets the token before a plain Regenerate read, not
 	// write, for this long, for requests under way with it; a login never
-	// does. At most 30 seconds. Default: 0, none.
+	// does. At most 30 seconds; a cookie-only store has none. Default: 0.
 	RotationGrace time.Duration
 
 	// MaxBytes bounds the encoded content of one session. A cookie-only
@@ -147,6 +147,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if _, ok := power[Locker](c.Store); c.Exclusive && !ok {
 		return bad("Exclusive needs a store that can lock, and %T cannot", c.Store)
+	}
+	if _, ok := power[Carrier](c.Store); c.RotationGrace != 0 && ok {
+		return bad("RotationGrace needs a store that keeps records, and %T leaves them to the client", c.Store)
 	}
 	if len(c.Secrets) == 0 {
 		if _, ok := power[ProcessLocal](c.Store); !ok {

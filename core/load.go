@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -68,15 +69,16 @@ func (s *Session) find() error {
 			}
 		case !s.found:
 			s.found, s.rec, s.tok, s.readOnly, s.reseal = true, c.rec, c.tok, c.readOnly, c.old
-		case c.rec.ID == s.rec.ID && c.rec.Generation == s.rec.Generation:
+		case c.rec.ID == s.rec.ID && s.m.carrier == nil:
 			s.reseal = s.reseal && c.old
-			if s.readOnly && !c.readOnly {
-				s.tok, s.readOnly = c.tok, false
+			// A rotation between two loads makes the second the one to trust.
+			if s.readOnly && !c.readOnly || c.rec.Generation > s.rec.Generation {
+				s.rec, s.tok, s.readOnly, s.reseal = c.rec, c.tok, c.readOnly, c.old
 			}
 		case c.rec.ID == s.rec.ID:
-			// Two generations of one cookie-only session: the newer counts.
-			if c.rec.Generation > s.rec.Generation {
-				s.rec, s.tok, s.reseal = c.rec, c.tok, c.old
+			// Copies of one cookie-only session: the newest counts.
+			if cmp.Or(cmp.Compare(c.rec.Generation, s.rec.Generation), cmp.Compare(c.rec.Version, s.rec.Version)) > 0 {
+				s.rec, s.reseal = c.rec, c.old
 			}
 		default:
 			extra = append(extra, c.rec)
@@ -189,7 +191,7 @@ func (m *Manager) openCarried(ctx context.Context, value string, now time.Time) 
 	defer cancel()
 	rec, err := m.carrier.Unpack(ctx, plain)
 	if errors.Is(err, ErrNotFound) {
-		return c, ReasonRevoked, nil
+		return candidate{rec: rec}, ReasonRevoked, nil // for the event
 	}
 	reason, err = m.judge(&rec, err, now)
 	if reason == "" && err == nil && (rec.CreatedAt.After(now.Add(maxSkew)) || rec.LastAccess.After(now.Add(maxSkew))) {

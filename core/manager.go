@@ -71,6 +71,9 @@ func New(cfg Config) (*Manager, error) {
 	m.deleter, _ = power[VersionDeleter](cfg.Store)
 	m.locker, _ = power[Locker](cfg.Store)
 	_, m.nonBlocking = cfg.Store.(NonBlocking)
+	if b, ok := cfg.Store.(interface{ Blocks() bool }); ok && b.Blocks() {
+		m.nonBlocking = false
+	}
 	for i := range m.queue {
 		m.queue[i] = make(chan struct{}, 1)
 	}
@@ -99,6 +102,9 @@ func MustNew(cfg Config) *Manager {
 
 // Store returns the store, for its own administration.
 func (m *Manager) Store() Store { return m.store }
+
+// CookieName returns the name of the cookie in force.
+func (m *Manager) CookieName() string { return m.cookie.Name }
 
 // Close closes the store, if it can be closed. Requests under way may fail.
 func (m *Manager) Close() error {

@@ -183,8 +183,9 @@ type Locker interface {
 }
 
 // NonBlocking is a [Store] whose calls never wait for anything but a mutex.
-// The manager then spends no timer on them. This power is never taken from a
-// wrapped store.
+// The manager then spends no timer on them. A store of which that depends on
+// its configuration has a method Blocks() bool besides. This power is never
+// taken from a wrapped store.
 type NonBlocking interface {
 	NonBlocking()
 }
@@ -202,18 +203,21 @@ type ProcessLocal interface {
 //   - Load always answers ErrNotFound: nothing is kept.
 //   - Create and Touch do nothing.
 //   - Update answers ErrNotFound if the generation of the record was ended.
-//   - Delete ends all generations of an ID, or answers ErrNotRevocable.
+//   - Delete ends all generations of an ID, or answers ErrNotRevocable. It
+//     reports whether they were not all ended before.
 type Carrier interface {
 	Store
 
 	// Pack encodes a record for the journey.
 	Pack(rec Record) ([]byte, error)
 	// Unpack decodes what Pack made and asks whether it was revoked.
-	// ErrCorrupt, ErrNotFound if it was.
+	// ErrCorrupt; ErrNotFound, beside the record, if it was.
 	Unpack(ctx context.Context, data []byte) (Record, error)
 	// End revokes the generations of rec.ID up to and including generation,
 	// atomically: ErrNotFound if this one had ended before, ErrNotRevocable
-	// if the carrier keeps no account.
+	// if the carrier keeps no account. The account is kept until rec.Horizon
+	// at least, and until the latest that it was ever given for this ID,
+	// whatever the answer; generation 0, which never was, only prolongs it.
 	End(ctx context.Context, rec Record, generation uint64) error
 }
 
