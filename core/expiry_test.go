@@ -180,15 +180,20 @@ func TestPersist(t *testing.T) {
 // A reader that touches must not lengthen what another request shortened.
 // Fails if expired() trusts ExpiresAt alone.
 func TestTouchDoesNotUndoAShorterLimit(t *testing.T) {
-	w := newWorld(t)
-	c := w.client()
-	c.use(func(s *core.Session) { s.Login("u") })
-	w.clock.add(10 * time.Minute)
-	reader := w.slow(c.cookie, func(*core.Session) {})
-	c.use(func(s *core.Session) { s.SetIdleTimeout(time.Minute) })
-	mustStatus(t, reader(), 200)
-	w.clock.add(time.Minute)
-	mustBe(t, "user", c.user(), "")
+	for name, shorten := range map[string]func(s *core.Session, now time.Time){
+		"idle":     func(s *core.Session, _ time.Time) { s.SetIdleTimeout(time.Minute) },
+		"absolute": func(s *core.Session, now time.Time) { s.SetExpiry(now.Add(time.Minute)) },
+	} {
+		w := newWorld(t)
+		c := w.client()
+		c.use(func(s *core.Session) { s.Login("u") })
+		w.clock.add(10 * time.Minute)
+		reader := w.slow(c.cookie, func(*core.Session) {})
+		c.use(func(s *core.Session) { shorten(s, w.clock.Now()) })
+		mustStatus(t, reader(), 200)
+		w.clock.add(time.Minute)
+		mustBe(t, name+": user", c.user(), "")
+	}
 }
 
 func TestCountRequests(t *testing.T) {

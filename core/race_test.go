@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,26 +72,39 @@ func TestPopIsAtomic(t *testing.T) {
 	flash := core.NewKey[string]("flash")
 	w := newWorld(t)
 	c := w.client()
-	for round := range 20 {
-		c.use(func(s *core.Session) { flash.Set(s, fmt.Sprint(round)); s.Set("stay", 1) })
-		var got, refused atomic.Int32
-		var wg sync.WaitGroup
-		for range 50 {
-			wg.Go(func() {
-				var ok bool
-				rec := w.send(c.cookie, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
-					_, ok = flash.Pop(s)
-				})
-				switch {
-				case rec.Code == 409:
-					refused.Add(1)
-				case ok:
-					got.Add(1)
+	for _, meanwhile := range []string{"", "another value"} {
+		c.use(func(s *core.Session) { flash.Set(s, "value"); s.Set("stay", 1) })
+		var late []func() *httptest.ResponseRecorder
+		for range 20 {
+			late = append(late, w.slow(c.cookie, func(s *core.Session) {
+				if v, ok := flash.Pop(s); !ok || v != "value" {
+					t.Errorf("popped %q, %v", v, ok)
 				}
-			})
+			}))
 		}
-		wg.Wait()
-		mustBe(t, "requests that took the value", got.Load(), 1)
+		if meanwhile != "" {
+			mustStatus(t, late[0](), 200)
+			late = late[1:]
+			c.use(func(s *core.Session) { flash.Set(s, meanwhile) })
+		}
+		taken := 0
+		for _, proceed := range late {
+			switch rec := proceed(); rec.Code {
+			case 200:
+				taken++
+			case 409:
+				noCookie(t, rec)
+			default:
+				t.Errorf("status %d", rec.Code)
+			}
+		}
+		if meanwhile == "" {
+			mustBe(t, "requests that took the value", taken, 1)
+			mustBe(t, "value", c.get("flash"), nil)
+		} else {
+			mustBe(t, "requests that took a value twice", taken, 0)
+			mustBe(t, "value", c.get("flash"), any(meanwhile))
+		}
 	}
 }
 
