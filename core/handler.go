@@ -46,6 +46,7 @@ type exchange struct {
 	failure  error         // why the handler's answer was replaced
 	begun    bool          // the response header is decided
 	hijacked bool
+	vary     [1]string // the header's value, without an allocation of its own
 	returned bool // the handler did not panic
 }
 
@@ -92,7 +93,10 @@ func (e *exchange) writeHeader() {
 		return
 	}
 	h := e.inner.Header()
-	if !hasToken(h["Vary"], "Cookie") {
+	if old := h["Vary"]; len(old) == 0 {
+		e.vary[0] = "Cookie"
+		h["Vary"] = e.vary[:1:1]
+	} else if !hasToken(old, "Cookie") {
 		h.Add("Vary", "Cookie")
 	}
 	line := s.line
