@@ -1,3 +1,5 @@
+//go:build !race
+
 package core_test
 
 import (
@@ -76,7 +78,8 @@ func (sc scenario) request(tb testing.TB, sealer func(core.SealConfig) (core.Sea
 	}
 }
 
-// The allocations of each kind of request. A change that raises one of them
+// The allocations of each kind of request, counted without the race detector,
+// which adds its own. A change that raises one of them
 // makes every request of every user pay.
 func TestAllocations(t *testing.T) {
 	most := map[string][2]float64{ // with SecureCookie, with AESGCM

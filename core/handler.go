@@ -47,7 +47,7 @@ type exchange struct {
 	begun    bool          // the response header is decided
 	hijacked bool
 	vary     [1]string // the header's value, without an allocation of its own
-	returned bool // the handler did not panic
+	returned bool      // the handler did not panic
 }
 
 // begin commits, once, before the response header is sent. An error means that

@@ -126,6 +126,7 @@ func (r *Record) UnmarshalBinary(data []byte) error {
 	if flags&flagPrevious != 0 {
 		d.bytes(out.Previous[:])
 		out.PreviousUntil = d.time()
+		d.bad = d.bad || out.Previous == [32]byte{} // it would not be stored again
 	}
 	if flags&flagUser != 0 {
 		out.User = string(d.take(d.uvarint()))

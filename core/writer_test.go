@@ -338,6 +338,13 @@ func TestHTTP2(t *testing.T) {
 func TestNesting(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) { c.CountRequests = true })
 	other := newWorld(t, func(c *core.Config) { c.Cookie.Name = "__Host-other" })
+	var outermost *core.Session
+	between := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			outermost = core.Get(r.Context())
+			next.ServeHTTP(rw, r)
+		})
+	}
 	h := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		inner := core.Get(r.Context())
 		mine, ok1 := w.m.Lookup(r.Context())
@@ -345,13 +352,16 @@ func TestNesting(t *testing.T) {
 		if !ok1 || !ok2 || inner != theirs || mine == theirs {
 			t.Error("the sessions of two managers are mixed up")
 		}
+		if mine != outermost {
+			t.Error("nested in itself, the manager gave a second session")
+		}
 		mine.Set("k", "mine")
 		theirs.Set("k", "theirs")
 		mustBe(t, "requests", mine.Requests(), 1)
 		io.WriteString(rw, "ok")
 	})
 	rec := httptest.NewRecorder()
-	w.m.Handler(w.m.Handler(other.m.Handler(other.m.Handler(h)))).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+	w.m.Handler(between(w.m.Handler(other.m.Handler(other.m.Handler(h))))).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
 	mustBe(t, "calls", w.store.took()+" "+other.store.took(), "create create")
 	mustBe(t, "Set-Cookie lines", len(rec.Header()["Set-Cookie"]), 2)
 }
