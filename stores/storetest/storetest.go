@@ -62,6 +62,7 @@ type group struct {
 // groups is the specification.
 var groups = []group{
 	{"verbs", nil, verbs},
+	{"format", nil, format},
 	{"contention", nil, contention},
 	{"endings", nil, endings},
 	{"merging", nil, merging},
