@@ -1,60 +1,78 @@
 package memorystore
 
 import (
+	"container/list"
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/coatcheck/sessions/core"
 )
 
-// queues is who waits for which ID, first come, first served. An ID is a key
-// while somebody holds its lock.
+// queues is who waits for which ID, first come, first served. An ID has a
+// queue, be it empty, only while somebody holds its lock.
 type queues struct {
 	mu   sync.Mutex
-	held map[core.ID][]chan struct{}
+	held map[core.ID]*list.List // of chan struct{}, closed when the turn comes
 }
 
 // Lock waits until the lock of id is free, in the order of arrival, or until
-// ctx ends. It guards nothing by itself; see [core.Locker].
+// ctx ends: then it returns the context's error. The lock holds nobody off the
+// record; see [core.Locker].
 func (s *Store) Lock(ctx context.Context, id core.ID) (unlock func(), err error) {
-	q := &s.queues
-	q.mu.Lock()
-	waiters, taken := q.held[id]
-	if !taken {
-		q.held[id] = nil
-		q.mu.Unlock()
-		return sync.OnceFunc(func() { q.pass(id) }), nil
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	turn := make(chan struct{})
-	q.held[id] = append(waiters, turn)
-	q.mu.Unlock()
+	q := &s.queues
+	turn, place := q.enter(id)
 	select {
 	case <-turn:
 		return sync.OnceFunc(func() { q.pass(id) }), nil
 	case <-ctx.Done():
+		q.leave(id, turn, place)
+		return nil, ctx.Err()
 	}
-	q.mu.Lock()
-	i := slices.Index(q.held[id], turn)
-	if i >= 0 {
-		q.held[id] = slices.Delete(q.held[id], i, i+1)
-	}
-	q.mu.Unlock()
-	if i < 0 {
-		q.pass(id) // the turn came at the same moment
-	}
-	return nil, context.Cause(ctx)
 }
 
-// pass gives the lock of id to the next in the queue.
+// enter joins the queue of an ID.
+func (q *queues) enter(id core.ID) (turn chan struct{}, place *list.Element) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	turn = make(chan struct{})
+	if waiting := q.held[id]; waiting != nil {
+		return turn, waiting.PushBack(turn)
+	}
+	if q.held == nil {
+		q.held = make(map[core.ID]*list.List)
+	}
+	q.held[id] = list.New()
+	close(turn)
+	return turn, nil
+}
+
+// leave gives up waiting. If the turn has come meanwhile, it is passed on.
+func (q *queues) leave(id core.ID, turn chan struct{}, place *list.Element) {
+	q.mu.Lock()
+	select {
+	case <-turn:
+		q.mu.Unlock()
+		q.pass(id)
+	default:
+		q.held[id].Remove(place)
+		q.mu.Unlock()
+	}
+}
+
+// pass gives the lock of an ID to the next in the queue.
 func (q *queues) pass(id core.ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	waiters := q.held[id]
-	if len(waiters) == 0 {
-		delete(q.held, id)
+	waiting := q.held[id]
+	if next := waiting.Front(); next != nil {
+		close(waiting.Remove(next).(chan struct{}))
 		return
 	}
-	q.held[id] = waiters[1:]
-	close(waiters[0])
+	delete(q.held, id)
+	if len(q.held) == 0 {
+		q.held = nil
+	}
 }
