@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,10 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 // Serve is [Manager.Handler] for one request: what an adapter for a framework
 // calls. It calls next once, unless the session could not be had.
 func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
-	if _, ok := m.Lookup(r.Context()); ok {
+	if c, ok := r.Context().Value(nestedKey{m}).(*exchangeContext); ok {
+		if same(w, c.inner) {
+			w = (*exchange)(c).writer() // a router that started over had forgotten it
+		}
 		next(w, r)
 		return
 	}
@@ -152,9 +156,10 @@ func (e *exchange) end() {
 	if s.unlock != nil {
 		s.unlock()
 	}
-	// net/http removes the temporary files of the request that it knows.
-	if e.outer.MultipartForm == nil {
-		e.outer.MultipartForm = e.request.MultipartForm
+	// net/http removes the temporary files of the request that it knows, and
+	// that is not this copy.
+	if form := e.request.MultipartForm; form != nil && form != e.outer.MultipartForm {
+		form.RemoveAll()
 	}
 }
 
@@ -176,9 +181,15 @@ func (c *exchangeContext) Err() error                  { return c.ctx.Err() }
 
 type sessionKey struct{}
 
+// nestedKey asks whether a manager's middleware is around already.
+type nestedKey struct{ m *Manager }
+
 func (c *exchangeContext) Value(key any) any {
 	if key == (sessionKey{}) || key == any(c.session.m) {
 		return &c.session
+	}
+	if key == any(nestedKey{c.session.m}) {
+		return c
 	}
 	return c.ctx.Value(key)
 }
@@ -205,6 +216,12 @@ func Get(ctx context.Context) *Session {
 func (m *Manager) Lookup(ctx context.Context) (s *Session, ok bool) {
 	s, ok = ctx.Value(m).(*Session)
 	return s, ok
+}
+
+// same reports whether two writers are one. Only pointers are sure to compare
+// without a panic.
+func same(a, b http.ResponseWriter) bool {
+	return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b
 }
 
 // hasToken reports whether a comma-separated header has a token, or "*".

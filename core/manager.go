@@ -70,9 +70,8 @@ func New(cfg Config) (*Manager, error) {
 	m.carrier, _ = power[Carrier](cfg.Store)
 	m.deleter, _ = power[VersionDeleter](cfg.Store)
 	m.locker, _ = power[Locker](cfg.Store)
-	_, m.nonBlocking = cfg.Store.(NonBlocking)
-	if b, ok := cfg.Store.(interface{ Blocks() bool }); ok && b.Blocks() {
-		m.nonBlocking = false
+	if n, ok := cfg.Store.(NonBlocking); ok {
+		m.nonBlocking = n.NonBlocking()
 	}
 	for i := range m.queue {
 		m.queue[i] = make(chan struct{}, 1)

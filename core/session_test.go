@@ -561,6 +561,15 @@ func TestLimits(t *testing.T) {
 	check("value", func(s *core.Session) { s.Set("b", strings.Repeat("x", 1001)) })
 	check("session", func(s *core.Session) { s.Set("b", strings.Repeat("x", 100)) })
 	check("session", func(s *core.Session) { s.Set("b", strings.Repeat("x", 600)); s.Set("c", strings.Repeat("x", 600)) })
+	c.use(func(s *core.Session) {
+		s.Set("b", strings.Repeat("x", 600))
+		mustBe(t, "Err", s.Err(), nil)
+		s.Set("c", strings.Repeat("x", 600))
+		var large *core.TooLargeError
+		if !errors.As(s.Err(), &large) {
+			t.Errorf("Err at once: %v", s.Err())
+		}
+	})
 	check("user", func(s *core.Session) { s.Login(strings.Repeat("u", 256)) })
 
 	w = newWorld(t)
@@ -571,6 +580,64 @@ func TestLimits(t *testing.T) {
 			s.Set(fmt.Sprint(i), 1)
 		}
 	})
+}
+
+// What one user left must not reach the next. Fails if Login keeps the values
+// or the limits of another user.
+func TestLoginAsAnotherUser(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("cart", 1) })
+	c.use(func(s *core.Session) { s.Login("alice"); s.Persist(30 * 24 * time.Hour) })
+	c.use(func(s *core.Session) { s.Set("role", "admin"); s.Namespace("app").Set("k", 1); s.Login("alice") })
+	c.use(func(s *core.Session) {
+		mustBe(t, "keys of the same user", fmt.Sprint(s.Keys()), "[cart role]")
+		mustBe(t, "remembered", s.ExpiresAt().After(w.clock.Now().Add(29*24*time.Hour)), true)
+		s.Login("bob")
+		s.Set("new", 1)
+	})
+	c.use(func(s *core.Session) {
+		mustBe(t, "user", s.User(), "bob")
+		mustBe(t, "keys", fmt.Sprint(s.Keys(), s.Namespaces()), "[new] []")
+		mustBe(t, "IdleTimeout", s.IdleTimeout(), 30*time.Minute)
+		mustBe(t, "ExpiresAt", s.ExpiresAt(), w.clock.Now().Add(30*time.Minute))
+	})
+}
+
+// A store without VersionDeleter is served by an update that marks the end.
+func TestEmptyingWithoutVersionDeleter(t *testing.T) {
+	var mem *spy
+	w := newWorld(t, func(c *core.Config) {
+		mem = c.Store.(*spy)
+		c.Store = plainStore{mem}
+		c.Secrets = []core.Secret{core.GenerateSecret()}
+	})
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", 1) })
+	late := w.slow(c.cookie, func(s *core.Session) { s.Delete("k") })
+	c.use(func(s *core.Session) { s.Set("other", 1) })
+	mustStatus(t, late(), 200)
+	mustBe(t, "value of another request", c.get("other"), any(int64(1)))
+	mem.took()
+	rec := c.use(func(s *core.Session) { s.Delete("other") })
+	if line, _ := sessionCookie(rec); !strings.Contains(line, "Max-Age=0") {
+		t.Errorf("Set-Cookie %q", line)
+	}
+	mustBe(t, "calls", mem.took(), "load update delete")
+	mustBe(t, "value", c.get("other"), nil)
+}
+
+// plainStore hides every optional power.
+type plainStore struct{ s core.Store }
+
+func (p plainStore) Load(ctx context.Context, id core.ID) (core.Record, error) {
+	return p.s.Load(ctx, id)
+}
+func (p plainStore) Create(ctx context.Context, r core.Record) error      { return p.s.Create(ctx, r) }
+func (p plainStore) Update(ctx context.Context, r core.Record) error      { return p.s.Update(ctx, r) }
+func (p plainStore) Delete(ctx context.Context, id core.ID) (bool, error) { return p.s.Delete(ctx, id) }
+func (p plainStore) Touch(ctx context.Context, id core.ID, access, expires time.Time) error {
+	return p.s.Touch(ctx, id, access, expires)
 }
 
 func TestPrintsNothing(t *testing.T) {

@@ -183,11 +183,11 @@ type Locker interface {
 }
 
 // NonBlocking is a [Store] whose calls never wait for anything but a mutex.
-// The manager then spends no timer on them. A store of which that depends on
-// its configuration has a method Blocks() bool besides. This power is never
-// taken from a wrapped store.
+// The manager then spends no timer on them. This power is never taken from a
+// wrapped store.
 type NonBlocking interface {
-	NonBlocking()
+	// NonBlocking reports whether that is so, with the configuration at hand.
+	NonBlocking() bool
 }
 
 // ProcessLocal is a [Store] whose records die with the process. It may run

@@ -384,6 +384,7 @@ func TestOneSetCookie(t *testing.T) {
 	c := w.client()
 	rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Add("Set-Cookie", "mine=1")
+		rw.Header().Add("Set-Cookie", "__Host-session=by hand") // replaced
 		rw.Header().Set("Cache-Control", "public, max-age=60")
 		rw.Header().Set("Vary", "Accept, cookie")
 		s.Set("a", 1)

@@ -104,8 +104,7 @@ type Config struct {
 // Every error means that the list could not be asked or written; the request
 // then fails. Each call comes with a deadline (core.Config.StoreTimeout), and is
 // not cut short by a client that hangs up. A list that never waits for anything
-// but a mutex has a method NonBlocking(), as [core.NonBlocking], and is given
-// neither.
+// but a mutex implements [core.NonBlocking], and is given neither.
 type Revocations interface {
 	// End records that the generations of id up to and including generation
 	// are over, and reports whether this one was not before: of several
@@ -151,8 +150,8 @@ func New(cfg Config) *Store {
 		s.clock = time.Now
 	}
 	if s.revocations != nil {
-		_, ok := s.revocations.(core.NonBlocking)
-		s.blocks = !ok
+		n, ok := s.revocations.(core.NonBlocking)
+		s.blocks = !ok || !n.NonBlocking()
 	}
 	return s
 }
@@ -247,9 +246,6 @@ func (s *Store) Create(context.Context, core.Record) error { return nil }
 // Touch does nothing: an access time is moved by setting the cookie anew.
 func (s *Store) Touch(context.Context, core.ID, time.Time, time.Time) error { return nil }
 
-// NonBlocking marks, unless Blocks says otherwise, that no call waits for
-// anything but a mutex; see [core.NonBlocking].
-func (s *Store) NonBlocking() {}
-
-// Blocks reports whether a call may wait for Config.Revocations after all.
-func (s *Store) Blocks() bool { return s.blocks }
+// NonBlocking reports whether no call waits for anything but a mutex, which
+// depends on Config.Revocations; see [core.NonBlocking].
+func (s *Store) NonBlocking() bool { return !s.blocks }

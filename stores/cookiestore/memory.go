@@ -119,9 +119,9 @@ func (m *MemoryRevocations) Len() int {
 	return len(m.list.entries)
 }
 
-// NonBlocking marks that no call waits for anything but a mutex; see
+// NonBlocking reports that no call waits for anything but a mutex; see
 // [core.NonBlocking].
-func (m *MemoryRevocations) NonBlocking() {}
+func (m *MemoryRevocations) NonBlocking() bool { return true }
 
 // entry is what is remembered of a session. It has no pointers, so that a long
 // list costs the garbage collector nothing.

@@ -557,7 +557,7 @@ func TestCallsOfASlowListAreBounded(t *testing.T) {
 	if memory.Len() != 1 {
 		t.Errorf("%d sessions were ended", memory.Len())
 	}
-	if cookiestore.New(cookiestore.Config{}).Blocks() || cookiestore.New(cookiestore.Config{Revocations: memory}).Blocks() {
+	if !cookiestore.New(cookiestore.Config{}).NonBlocking() || !cookiestore.New(cookiestore.Config{Revocations: memory}).NonBlocking() {
 		t.Error("a store that never waits says that it does")
 	}
 }

@@ -145,9 +145,9 @@ func New(cfg Config) *Store {
 	return s
 }
 
-// NonBlocking marks that no verb waits for anything but a mutex; see
+// NonBlocking reports that no verb waits for anything but a mutex; see
 // [core.NonBlocking].
-func (s *Store) NonBlocking() {}
+func (s *Store) NonBlocking() bool { return true }
 
 // ProcessLocal marks that the records die with the process, so that the
 // manager may run without secrets; see [core.ProcessLocal]. Set them to keep

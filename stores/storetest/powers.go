@@ -820,7 +820,7 @@ func powersOf(s core.Store) string {
 			out = append(out, p.name)
 		}
 	}
-	if _, ok := s.(core.NonBlocking); ok {
+	if n, ok := s.(core.NonBlocking); ok && n.NonBlocking() {
 		out = append(out, "NonBlocking")
 	}
 	if len(out) == 0 {
