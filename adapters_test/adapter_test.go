@@ -105,6 +105,20 @@ func accessLog(tell func(int)) func(http.Handler) http.Handler {
 	}
 }
 
+// recoverer is chi's middleware.Recoverer without the stack on standard error.
+func recoverer(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p)
+			} else if p != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
 func buildNetHTTP(a app) http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range a.routes {
@@ -112,13 +126,13 @@ func buildNetHTTP(a app) http.Handler {
 	}
 	var top http.Handler = mux
 	if a.recovery == inside {
-		top = middleware.Recoverer(top)
+		top = recoverer(top)
 	}
 	for i := len(a.managers) - 1; i >= 0; i-- {
 		top = a.managers[i].Handler(top)
 	}
 	if a.recovery == outside {
-		top = middleware.Recoverer(top)
+		top = recoverer(top)
 	}
 	if a.access != nil {
 		top = accessLog(a.access)(top)
@@ -132,13 +146,13 @@ func buildChi(a app) http.Handler {
 		r.Use(accessLog(a.access))
 	}
 	if a.recovery == outside {
-		r.Use(middleware.Recoverer)
+		r.Use(recoverer)
 	}
 	for _, m := range a.managers {
 		r.Use(chisession.New(m))
 	}
 	if a.recovery == inside {
-		r.Use(middleware.Recoverer)
+		r.Use(recoverer)
 	}
 	for path, h := range a.routes {
 		r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { h(plain(chisession.Get(r), w, r)) })
