@@ -340,6 +340,78 @@ func TestExclusive(t *testing.T) {
 	mustStatus(t, c.use(func(s *core.Session) { s.User() }), 200)
 }
 
+// lockSignal tells when somebody begins to wait for a lock.
+type lockSignal struct {
+	core.Store
+	waits chan struct{}
+}
+
+func (l lockSignal) Unwrap() core.Store { return l.Store }
+func (l lockSignal) Lock(ctx context.Context, id core.ID) (func(), error) {
+	l.waits <- struct{}{}
+	return l.Store.(core.Locker).Lock(ctx, id)
+}
+
+// Fails if acquire() does not look at the record again: the waiter would work
+// on what was there before the holder changed it.
+func TestExclusiveWaiterSeesTheHoldersChange(t *testing.T) {
+	waits := make(chan struct{}, 10)
+	w := newWorld(t, func(c *core.Config) {
+		c.Store = lockSignal{c.Store.(*spy).Store, waits}
+		c.Exclusive = true
+	})
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("n", 1) })
+	hold := w.slow(c.cookie, func(s *core.Session) { s.Set("n", 2) })
+	<-waits
+	seen := make(chan any)
+	go c.use(func(s *core.Session) { v, _ := s.Get("n"); seen <- v })
+	<-waits
+	mustStatus(t, hold(), 200)
+	mustBe(t, "value the waiter sees", <-seen, any(int64(2)))
+}
+
+// Security H17. Fails if storeContext hands the request's own context on.
+func TestHangingUpSkipsNothing(t *testing.T) {
+	var problem error
+	w := newWorld(t, func(c *core.Config) {
+		c.Store = contextCheck{c.Store.(*spy).Store, &problem}
+		c.Secrets = []core.Secret{core.GenerateSecret()}
+	})
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", c.cookie)
+	ctx, hangUp := context.WithCancel(r.Context())
+	hangUp()
+	w.m.Serve(httptest.NewRecorder(), r.WithContext(ctx), func(_ http.ResponseWriter, r *http.Request) {
+		if err := core.Get(r.Context()).Destroy(); err != nil {
+			t.Error(err)
+		}
+	})
+	mustBe(t, "problem", problem, nil)
+	mustBe(t, "user", c.user(), "")
+}
+
+type contextCheck struct {
+	core.Store
+	problem *error
+}
+
+func (s contextCheck) check(ctx context.Context) {
+	if _, bounded := ctx.Deadline(); ctx.Err() != nil || !bounded {
+		*s.problem = fmt.Errorf("context: err %v, bounded %v", ctx.Err(), bounded)
+	}
+}
+func (s contextCheck) Load(ctx context.Context, id core.ID) (core.Record, error) {
+	s.check(ctx)
+	return s.Store.Load(ctx, id)
+}
+func (s contextCheck) Delete(ctx context.Context, id core.ID) (bool, error) {
+	s.check(ctx)
+	return s.Store.Delete(ctx, id)
+}
+
 func repeat(s string, n int) (out string) {
 	for i := range n {
 		if i > 0 {

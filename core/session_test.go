@@ -384,11 +384,40 @@ func TestEveryChangeIsFound(t *testing.T) {
 		v, _ := carts.Get(s)
 		carts.Delete(s)
 		v.Count["x"] = 99
-		m, _ := s.Pop("map")
+		m, _ := s.Get("map")
+		if popped, _ := s.Pop("map"); fmt.Sprint(popped) != fmt.Sprint(m) {
+			t.Errorf("popped %v, had %v", popped, m)
+		}
 		m.(map[string]any)["a"] = "lost"
 		s.Set("other", 1)
 	})
 	c.use(func(s *core.Session) { mustBe(t, "keys", fmt.Sprint(s.Keys()), "[other]") })
+}
+
+// Fails if Update does not take up what was changed in place before it, or if
+// Clear forgets the changes of its own request.
+func TestChangesInOrder(t *testing.T) {
+	list := core.NewKey[[]int]("list")
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { list.Set(s, []int{1, 2}) })
+	c.use(func(s *core.Session) {
+		v, _ := list.Get(s)
+		v[0] = 9
+		list.Update(s, func(v []int) []int { return append(v, 3) })
+		v[1] = 8 // no longer the session's
+		s.Set("dropped", 1)
+		s.Namespace("app").Set("dropped", 1)
+	})
+	c.use(func(s *core.Session) {
+		v, _ := list.Get(s)
+		mustBe(t, "list", fmt.Sprint(v), "[9 2 3]")
+		s.Set("a", 1)
+		s.Clear()
+		mustBe(t, "keys after Clear", fmt.Sprint(s.Keys(), s.Namespaces()), "[] []")
+		s.Set("b", 1)
+	})
+	c.use(func(s *core.Session) { mustBe(t, "keys", fmt.Sprint(s.Keys(), s.Namespaces()), "[b] []") })
 }
 
 func TestUnencodableValues(t *testing.T) {
