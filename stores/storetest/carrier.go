@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -90,8 +89,11 @@ func (t *trial) wantEnded(when string, rec core.Record, generation uint64) {
 	t.Helper()
 	c := must[core.Carrier](t)
 	rec.Generation = generation
-	_, err := c.Unpack(t.ctx, t.pack(rec))
+	got, err := c.Unpack(t.ctx, t.pack(rec))
 	t.want(fmt.Sprintf("%s: Unpack of generation %d", when, generation), err, core.ErrNotFound)
+	if d := diff(got, rec); d != "" && errors.Is(err, core.ErrNotFound) {
+		t.Errorf("%s: beside ErrNotFound Unpack returned another record: %s", when, d)
+	}
 	rec.Version++
 	t.want(fmt.Sprintf("%s: Update of generation %d", when, generation), c.Update(t.ctx, rec), core.ErrNotFound)
 }
@@ -273,15 +275,29 @@ var ending = []testcase{
 		t.want("End of generation 1", c.End(t.ctx, rec, 1), core.ErrNotFound)
 		t.wantAlive("another session", t.carriage(), 1)
 	}},
-	{"delete", "Delete ends all generations of an ID.", func(t *trial) {
+	{"delete", "Delete ends all generations of an ID, and reports whether they were not all ended before.", func(t *trial) {
 		c := must[core.Carrier](t)
-		rec := t.carriage()
-		t.delete(rec.ID)
-		for _, g := range []uint64{1, 2, 1000, 1 << 40} {
-			t.wantEnded("after Delete", rec, g)
+		want := func(what string, rec core.Record, want bool) {
+			t.Helper()
+			existed, err := t.store.Delete(t.ctx, rec.ID)
+			t.want("Delete of "+what, err, nil)
+			if existed != want {
+				t.Errorf("Delete of %s: existed is %t, want %t", what, existed, want)
+			}
+			for _, g := range []uint64{1, 2, 1000, 1 << 40} {
+				t.wantEnded("after Delete of "+what, rec, g)
+			}
+			t.want("End after Delete of "+what, c.End(t.ctx, rec, 1), core.ErrNotFound)
 		}
-		t.want("End after Delete", c.End(t.ctx, rec, 1), core.ErrNotFound)
-		t.delete(rec.ID)
+		rec := t.carriage()
+		want("a session", rec, true)
+		want("a deleted session", rec, false)
+		rec = t.carriage()
+		t.want("End of generation 1", c.End(t.ctx, rec, 1), nil)
+		want("a session in its second generation", rec, true)
+		rec = t.carriage()
+		t.want("End of all generations", c.End(t.ctx, rec, math.MaxUint64), nil)
+		want("an ended session", rec, false)
 		t.wantAlive("another session", t.carriage(), 1)
 	}},
 	{"kept", "What was revoked stays revoked for as long as a copy of the cookie could live.", func(t *trial) {
@@ -314,20 +330,39 @@ var ending = []testcase{
 		t.wantEnded("End of all, at the last moment", over, 1)
 		t.wantEnded("Delete, at the last moment", deleted, 1)
 	}},
-	{"prolonged", "A later End of the same session keeps what an earlier one ended.", func(t *trial) {
+	{"prolonged", "The account is kept until the latest Horizon that was ever given for the ID, whatever the answer; generation 0 only prolongs it.", func(t *trial) {
 		c := must[core.Carrier](t)
-		rec := t.carriage()
-		rec.Horizon = t.clock.now().Add(10 * 24 * time.Hour)
-		rec.Deadline, rec.ExpiresAt, rec.IdleTimeout = rec.Horizon, rec.Horizon, core.MaxLifetime
-		t.want("End of generation 1", c.End(t.ctx, rec, 1), nil)
-		t.clock.advance(9 * 24 * time.Hour)
-		next := rec
-		next.Generation, next.Horizon = 2, t.clock.now().Add(10*24*time.Hour)
-		next.Deadline, next.ExpiresAt = next.Horizon, next.Horizon
-		t.want("End of generation 2", c.End(t.ctx, next, 2), nil)
-		t.clock.set(next.Horizon.Add(-time.Millisecond))
-		t.wantEnded("at the last moment", next, 2)
-		t.wantAlive("at the last moment", next, 3)
+		short := t.clock.now().Add(10 * 24 * time.Hour)
+		long := t.clock.now().Add(100 * 24 * time.Hour)
+		until := func(rec core.Record, horizon time.Time) core.Record {
+			rec.Deadline, rec.ExpiresAt, rec.Horizon, rec.IdleTimeout = horizon, horizon, horizon, core.MaxLifetime
+			return rec
+		}
+		end := func(rec core.Record, generation uint64) {
+			t.Helper()
+			if err := c.End(t.ctx, rec, generation); err != nil && !errors.Is(err, core.ErrNotFound) {
+				t.Errorf("End of generation %d: %s, want success or ErrNotFound", generation, outcome(err))
+			}
+		}
+		next, again, before, after := t.carriage(), t.carriage(), t.carriage(), t.carriage()
+		end(until(next, short), 1)
+		end(until(next, long), 2)
+		end(until(again, short), 1)
+		end(until(again, long), 1)
+		end(until(before, long), 0)
+		t.wantAlive("after End of generation 0", until(before, long), 1)
+		end(until(before, short), 1)
+		end(until(after, short), 1)
+		end(until(after, long), 0)
+		for _, at := range []time.Time{short.Add(-time.Millisecond), short.Add(time.Hour), long.Add(-time.Millisecond)} {
+			t.clock.set(at)
+			end(until(t.carriage(), long), 1) // a new entry may sweep old ones
+			t.wantEnded("ended by a generation that lives longer", until(next, long), 2)
+			t.wantAlive("ended by a generation that lives longer", until(next, long), 3)
+			t.wantEnded("ended twice, the second time for longer", until(again, long), 1)
+			t.wantEnded("prolonged, then ended", until(before, long), 1)
+			t.wantEnded("ended, then prolonged", until(after, long), 1)
+		}
 	}},
 	{"contention", "End is atomic: of those who end the same generation at once, exactly one succeeds.", func(t *trial) {
 		c := must[core.Carrier](t)
@@ -446,35 +481,4 @@ var carried = []testcase{
 		}
 		b.sees("afterwards", view{})
 	}},
-}
-
-// endedContexts returns contexts that are over, each with its error.
-func endedContexts(parent context.Context) []endedContext {
-	cancelled, cancel := context.WithCancel(parent)
-	cancel()
-	late, cancel := context.WithDeadline(parent, time.Unix(0, 0))
-	cancel()
-	return []endedContext{{"context cancelled", cancelled, context.Canceled}, {"deadline passed", late, context.DeadlineExceeded}}
-}
-
-type endedContext struct {
-	name string
-	ctx  context.Context
-	err  error
-}
-
-// wantHonest checks the outcome of a call whose context had ended.
-func (t *trial) wantHonest(what string, err, ended error) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	if !errors.Is(err, ended) {
-		t.Errorf("%s: %s, want success or an error that wraps %q", what, outcome(err), ended)
-	}
-	for _, s := range sentinels {
-		if errors.Is(err, s.err) {
-			t.Errorf("%s: the error is %s too, which is an answer", what, s.name)
-		}
-	}
 }

@@ -149,6 +149,15 @@ var endings = []testcase{
 		b.sees("afterwards", view{left: "l"})
 		t.wantDead("the replaced token", m, old)
 	}},
+	{"emptied-after-login", "Login wins: a slower request that removes the last value of the session from before it does not end the new one.", func(t *trial) {
+		m := t.manager(t.store)
+		b := t.browser(m)
+		b.do(func(s *core.Session) { left.Set(s, "l") }).ok("an anonymous value")
+		slow := b.begin(func(s *core.Session) { left.Delete(s) })
+		b.do(login("alice")).ok("login")
+		slow.end(nothing).refused("the slower deletion", http.StatusConflict)
+		b.sees("afterwards", view{user: "alice", left: "l"})
+	}},
 	{"logout-logout", "Logging out twice is no error, and only the first clears the cookie.", func(t *trial) {
 		m := t.manager(t.store)
 		b := t.browser(m)

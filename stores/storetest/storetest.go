@@ -64,6 +64,7 @@ var groups = []group{
 	{"verbs", nil, verbs},
 	{"format", nil, format},
 	{"contention", nil, contention},
+	{"contexts", nil, contexts},
 	{"endings", nil, endings},
 	{"merging", nil, merging},
 	{"list-user", has[core.UserLister], listUser},
