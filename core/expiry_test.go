@@ -200,7 +200,12 @@ func TestCountRequests(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) { c.CountRequests = true })
 	c := w.client()
 	c.use(func(s *core.Session) { s.Set("k", 1); mustBe(t, "first", s.Requests(), 1) })
-	c.use(func(s *core.Session) { mustBe(t, "second", s.Requests(), 2); s.Set("k", 2); s.Save(context.Background()); s.Set("k", 3) })
+	c.use(func(s *core.Session) {
+		mustBe(t, "second", s.Requests(), 2)
+		s.Set("k", 2)
+		s.Save(context.Background())
+		s.Set("k", 3)
+	})
 	c.use(func(s *core.Session) { mustBe(t, "third", s.Requests(), 3) })
 	c.do(func(_ *core.Session, _ http.ResponseWriter, _ *http.Request) {})
 	c.use(func(s *core.Session) { mustBe(t, "fourth to use it", s.Requests(), 4) })
