@@ -63,10 +63,12 @@ type group struct {
 var groups = []group{
 	{"verbs", nil, verbs},
 	{"format", nil, format},
+	{"interleavings", nil, interleavings},
 	{"contention", nil, contention},
 	{"contexts", nil, contexts},
 	{"endings", nil, endings},
 	{"merging", nil, merging},
+	{"outages", nil, outages},
 	{"list-user", has[core.UserLister], listUser},
 	{"revoke", has[core.UserLister], revoking},
 	{"list", has[core.Lister], list},
