@@ -143,8 +143,9 @@ const (
 		" WHERE old.expires_at <= ?"
 )
 
-// statements returns the statements for a table.
-func (d Dialect) statements(table string) statements {
+// statements returns the statements for a table and for sweeps of at most
+// batch records at a time.
+func (d Dialect) statements(table string, batch int) statements {
 	q := common
 	switch d {
 	case PostgreSQL:
@@ -172,7 +173,8 @@ func (d Dialect) statements(table string) statements {
 		// its range, where requests write. By primary key, in order, it
 		// meets nobody; the sums keep the optimizer off that index.
 		q.sweepFind = "SELECT id FROM {table} WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?"
-		q.sweepFound = "DELETE FROM {table} WHERE expires_at + 0 >= ? AND expires_at + 0 < ? AND id IN ({found})"
+		q.sweepFound = "DELETE FROM {table} WHERE expires_at + 0 >= ? AND expires_at + 0 < ? AND id IN (" +
+			strings.Repeat("?, ", batch-1) + "?)"
 	}
 	for _, s := range q.all() {
 		*s.text = d.bind(d.render(*s.text, table))
@@ -195,9 +197,4 @@ func (q *statements) all() []struct {
 		{"sweep", &q.sweep}, {"sweepFind", &q.sweepFind}, {"sweepFound", &q.sweepFound},
 		{"lock", &q.lock}, {"relock", &q.relock}, {"renew", &q.renew}, {"unlock", &q.unlock}, {"sweepLocks", &q.sweepLocks},
 	}
-}
-
-// found completes the statement that removes n records by ID.
-func (q *statements) found(n int) string {
-	return strings.Replace(q.sweepFound, "{found}", strings.TrimSuffix(strings.Repeat("?, ", n), ", "), 1)
 }

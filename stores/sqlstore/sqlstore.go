@@ -25,19 +25,18 @@
 // # Connections
 //
 // The pool is the caller's, and so are its limits: [sql.DB.SetMaxOpenConns] and
-// [sql.DB.SetMaxIdleConns], of which the second should not be far below the
-// first. [Store.Close] leaves the pool open.
+// [sql.DB.SetMaxIdleConns], of which the second, 2 by default, should not be
+// far below the first. [Store.Close] leaves the pool open.
 //
-//   - PostgreSQL, tested with github.com/jackc/pgx/v5/stdlib. Through a pooler
-//     in transaction mode choose a mode without prepared statements, such as
-//     default_query_exec_mode=exec.
-//   - MySQL and MariaDB, tested with github.com/go-sql-driver/mysql. Put
-//     interpolateParams=true into the DSN: without it the driver prepares each
-//     statement anew, at two more messages to the server. clientFoundRows may
-//     be on or off. A session must fit into the server's max_allowed_packet.
-//   - SQLite 3.24 or later, tested with modernc.org/sqlite. Writers wait for
-//     each other, so give every connection a busy timeout, and let readers go
-//     on meanwhile with a write-ahead log. For modernc.org/sqlite that is
+//   - PostgreSQL, tested with github.com/jackc/pgx/v5/stdlib, which prepares
+//     statements by itself. Through a pooler in transaction mode choose a mode
+//     without, such as default_query_exec_mode=exec.
+//   - MySQL and MariaDB, tested with github.com/go-sql-driver/mysql. The store
+//     prepares each statement once for each connection. clientFoundRows may be
+//     on or off. A session must fit into the server's max_allowed_packet.
+//   - SQLite, tested with modernc.org/sqlite. The store prepares statements
+//     here too. Writers wait for each other, so give every connection a busy
+//     timeout, and let readers go on meanwhile with a write-ahead log:
 //     file:sessions.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL).
 //     A database in memory needs SetMaxOpenConns(1).
 //
@@ -55,6 +54,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -62,6 +62,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -114,6 +115,8 @@ type Store struct {
 	batch   int
 	sweeper *sweeper
 	queues  queues
+
+	prepared sync.Map // from a text to its *sql.Stmt
 }
 
 var (
@@ -165,17 +168,19 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 		db:      db,
 		dialect: cfg.Dialect,
 		table:   cfg.Table,
-		sql:     cfg.Dialect.statements(cfg.Table),
+		sql:     cfg.Dialect.statements(cfg.Table, cfg.SweepBatch),
 		clock:   cfg.Clock,
 		batch:   cfg.SweepBatch,
 		sweeper: newSweeper(cfg.SweepInterval, cfg.Logger),
 	}, nil
 }
 
-// Close ends the sweeping and waits for one under way. The pool stays open.
-// Calling it again does nothing.
+// Close ends the sweeping, waits for one under way, and gives up the prepared
+// statements: the store is of no use afterwards. The pool stays open. Calling
+// Close again does nothing.
 func (s *Store) Close() error {
 	s.sweeper.close()
+	s.closeStatements()
 	return nil
 }
 
@@ -355,7 +360,7 @@ func encode(rec core.Record) ([]byte, error) {
 // exec runs a statement and returns how many rows it affected.
 func (s *Store) exec(ctx context.Context, verb, query string, args ...any) (n int64, err error) {
 	err = s.run(ctx, verb, func() error {
-		res, err := s.db.ExecContext(ctx, query, args...)
+		res, err := s.execContext(ctx, query, args...)
 		if err == nil {
 			n, err = res.RowsAffected()
 		}
@@ -367,11 +372,15 @@ func (s *Store) exec(ctx context.Context, verb, query string, args ...any) (n in
 // query runs a query for one row: ErrNotFound if there is none.
 func (s *Store) query(ctx context.Context, verb, query string, args []any, dest ...any) error {
 	return s.run(ctx, verb, func() error {
-		err := s.db.QueryRowContext(ctx, query, args...).Scan(dest...)
-		if errors.Is(err, sql.ErrNoRows) {
-			return core.ErrNotFound
+		rows, err := s.queryContext(ctx, query, args...)
+		if err != nil {
+			return err
 		}
-		return err
+		defer rows.Close()
+		if !rows.Next() {
+			return cmp.Or(rows.Err(), core.ErrNotFound)
+		}
+		return cmp.Or(rows.Scan(dest...), rows.Close())
 	})
 }
 
@@ -379,7 +388,7 @@ func (s *Store) query(ctx context.Context, verb, query string, args []any, dest 
 // one row go.
 func collect[T any](ctx context.Context, s *Store, verb, query string, args []any, columns func(*T) []any) (all []T, err error) {
 	err = s.run(ctx, verb, func() error {
-		rows, err := s.db.QueryContext(ctx, query, args...)
+		rows, err := s.queryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}

@@ -43,10 +43,10 @@ func (s *Store) sweepBatchMySQL(ctx context.Context, from, to int64) (n int, mor
 	}
 	slices.Sort(ids)
 	args := []any{from, to}
-	for _, id := range ids {
-		args = append(args, id)
+	for i := range s.batch {
+		args = append(args, ids[min(i, len(ids)-1)]) // the statement has room for a whole batch
 	}
-	removed, err := s.exec(ctx, "sweep", s.sql.found(len(ids)), args...)
+	removed, err := s.exec(ctx, "sweep", s.sql.sweepFound, args...)
 	return int(removed), len(ids) == s.batch, err
 }
 

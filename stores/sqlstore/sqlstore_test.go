@@ -1,0 +1,481 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coatcheck/sessions/core"
+)
+
+var rewrite = flag.Bool("update", false, "rewrite the golden files")
+
+var dialects = []Dialect{PostgreSQL, MySQL, SQLite}
+
+// newStore returns a store over a fake database.
+func newStore(t testing.TB, f *fake, cfg Config) *Store {
+	t.Helper()
+	if cfg.SweepInterval == 0 {
+		cfg.SweepInterval = -1
+	}
+	s, err := New(f.open(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func record() core.Record {
+	now := time.Now()
+	return core.Record{ID: core.ID{1}, Version: 2, User: "secret user", CreatedAt: now, LastAccess: now,
+		ExpiresAt: now.Add(time.Hour), Deadline: now.Add(time.Hour), Values: []byte("secret value")}
+}
+
+// The text of every statement, so that a change of one is seen by a reviewer.
+// To accept it: go test ./stores/sqlstore -update
+func TestStatements(t *testing.T) {
+	for _, d := range dialects {
+		for _, table := range []string{"sessions", "app.sessions"} {
+			s, err := New((&fake{}).open(t), Config{Dialect: d, Table: table, SweepBatch: 3})
+			if err != nil {
+				if d == PostgreSQL || !strings.Contains(table, ".") {
+					t.Error(err)
+				}
+				continue
+			}
+			var got strings.Builder
+			for _, text := range s.Schema() {
+				fmt.Fprintf(&got, "%s;\n", text)
+			}
+			for _, q := range s.sql.all() {
+				if *q.text != "" {
+					fmt.Fprintf(&got, "\n-- %s\n%s;\n", q.name, *q.text)
+				}
+			}
+			file := filepath.Join("testdata", strings.ToLower(d.String())+"-"+table+".sql")
+			if *rewrite {
+				if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.String() != string(want) {
+				t.Errorf("%s differs from what the store runs:\n%s", file, got.String())
+			}
+		}
+	}
+}
+
+// B4: a name that is no plain identifier never reaches a statement.
+// Fails if New does not check Table.
+func TestTableNames(t *testing.T) {
+	long := strings.Repeat("x", maxName)
+	for _, c := range []struct {
+		name string
+		ok   []Dialect
+	}{
+		{"sessions", dialects},
+		{"_1", dialects},
+		{"User", dialects},
+		{"order", dialects},
+		{long, dialects},
+		{long + "x", nil},
+		{"app.sessions", []Dialect{PostgreSQL}},
+		{"a.b.c", nil},
+		{".sessions", nil},
+		{"app.", nil},
+		{"1st", nil},
+		{`a"b`, nil},
+		{"a`b", nil},
+		{"a;DROP TABLE a", nil},
+		{"a b", nil},
+		{"a-b", nil},
+		{"a\x00", nil},
+		{"é", nil},
+		{"?", nil},
+		{"{locks}", nil},
+	} {
+		for _, d := range dialects {
+			want := false
+			for _, ok := range c.ok {
+				want = want || ok == d
+			}
+			_, err := New((&fake{}).open(t), Config{Dialect: d, Table: c.name})
+			if (err == nil) != want {
+				t.Errorf("%v: Table %q: %v", d, c.name, err)
+			}
+			if err != nil && (!errors.Is(err, core.ErrConfig) || !strings.Contains(err.Error(), "Table")) {
+				t.Errorf("%v: Table %q: %v, want ErrConfig that names the field", d, c.name, err)
+			}
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	db := (&fake{}).open(t)
+	for field, cfg := range map[string]Config{
+		"Dialect":       {},
+		"Dialect(4)":    {Dialect: 4},
+		"SweepBatch":    {Dialect: SQLite, SweepBatch: -1},
+		"SweepInterval": {Dialect: SQLite, SweepInterval: time.Microsecond},
+	} {
+		if _, err := New(db, cfg); !errors.Is(err, core.ErrConfig) || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	if _, err := New(nil, Config{Dialect: SQLite}); !errors.Is(err, core.ErrConfig) {
+		t.Errorf("no database: %v", err)
+	}
+}
+
+// Listings fetch the head of a stored record, which must hold all but Values.
+// Fails if header is less than 449.
+func TestHeader(t *testing.T) {
+	far := time.Now().Add(90 * 366 * 24 * time.Hour)
+	rec := core.Record{ID: core.ID{1}, Version: 1<<64 - 1, Generation: 1<<64 - 1, Proof: [32]byte{1}, Previous: [32]byte{1}, PreviousUntil: far,
+		User: strings.Repeat("u", maxUser), CreatedAt: time.Now(), LoginAt: time.Time{}.Add(1), LastAccess: far, ExpiresAt: far,
+		IdleTimeout: core.MaxLifetime, Deadline: far, Horizon: far.Add(1e9), Persistent: true, Requests: 1<<64 - 1}
+	data, err := rec.MarshalBinary()
+	if err != nil || len(data) > header {
+		t.Errorf("%d bytes, more than %d; %v", len(data), header, err)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	s := newStore(t, &fake{}, Config{Dialect: SQLite})
+	user, values := record(), record()
+	user.User = strings.Repeat("u", 256)
+	values.Values = make([]byte, 1<<24)
+	for _, rec := range []core.Record{user, values} {
+		var tooLarge *core.TooLargeError
+		if err := s.Create(t.Context(), rec); !errors.As(err, &tooLarge) {
+			t.Errorf("Create: %v", err)
+		}
+		if err := s.Update(t.Context(), rec); !errors.As(err, &tooLarge) {
+			t.Errorf("Update: %v", err)
+		}
+	}
+}
+
+type pgError string
+
+func (e pgError) Error() string    { return "the engine rolled back" }
+func (e pgError) SQLState() string { return string(e) }
+
+// A statement that the engine rolled back because of another is run again; a
+// failure is not, because its outcome is unknown.
+// Fails if run does not ask rolledBack, or if that says yes to everything.
+func TestRolledBack(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		repeat bool
+	}{
+		{pgError("40001"), true},
+		{pgError("40P01"), true},
+		{pgError("08006"), false},
+		{errors.New("Error 1213 (40001): Deadlock found when trying to get lock; try restarting transaction"), true},
+		{errors.New("Error 1205 (HY000): Lock wait timeout exceeded; try restarting transaction"), false},
+		{errors.New("connection reset by peer"), false},
+	} {
+		f := &fake{}
+		f.answer = func(context.Context, string, []driver.NamedValue) reply {
+			if len(f.calls) < 3 {
+				return reply{err: c.err}
+			}
+			return reply{affected: 1}
+		}
+		err := newStore(t, f, Config{Dialect: PostgreSQL}).Update(t.Context(), record())
+		if repeated := err == nil && f.count() == 3; repeated != c.repeat {
+			t.Errorf("%v: after %d runs: %v", c.err, f.count(), err)
+		}
+	}
+
+	f := &fake{answer: func(context.Context, string, []driver.NamedValue) reply { return reply{err: pgError("40001")} }}
+	if err := newStore(t, f, Config{Dialect: PostgreSQL}).Update(t.Context(), record()); err == nil || f.count() != maxRuns {
+		t.Errorf("rolled back for ever: after %d runs: %v", f.count(), err)
+	}
+}
+
+// Whatever a driver says when its context ended, the context's error is there.
+// Fails if run does not add it.
+func TestContextError(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fake{answer: func(context.Context, string, []driver.NamedValue) reply {
+		cancel()
+		return reply{err: errors.New("broken pipe")}
+	}}
+	_, err := newStore(t, f, Config{Dialect: PostgreSQL}).Load(ctx, core.ID{1})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "broken pipe") {
+		t.Error(err)
+	}
+}
+
+// Promise 14: an error tells the verb and what the driver said, and no value.
+func TestQuietErrors(t *testing.T) {
+	refused := errors.New("connection refused")
+	f := &fake{answer: func(context.Context, string, []driver.NamedValue) reply { return reply{err: refused} }}
+	s := newStore(t, f, Config{Dialect: SQLite})
+	ctx, rec := t.Context(), record()
+	_, load := s.Load(ctx, rec.ID)
+	_, del := s.Delete(ctx, rec.ID)
+	_, user := s.ListUser(ctx, rec.User)
+	_, lock := s.Lock(ctx, rec.ID)
+	for verb, err := range map[string]error{
+		"load": load, "create": s.Create(ctx, rec), "update": s.Update(ctx, rec), "touch": s.Touch(ctx, rec.ID, rec.LastAccess, rec.ExpiresAt),
+		"delete": del, "list user": user, "lock": lock,
+	} {
+		if !errors.Is(err, refused) || err.Error() != "sqlstore: "+verb+": connection refused" {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+// A row that was written by hand, or whose bytes are damaged, is corrupt: an
+// answer, not a failure of the engine.
+func TestCorrupt(t *testing.T) {
+	rec := record()
+	data, _ := rec.MarshalBinary()
+	expires := rec.ExpiresAt.UnixMilli()
+	for name, row := range map[string][]driver.Value{
+		"damaged bytes":    {int64(1), int64(0), expires, []byte("junk")},
+		"no bytes":         {int64(1), int64(0), expires, nil},
+		"cut short":        {int64(1), int64(0), expires, data[:20]},
+		"of another's row": {int64(1), int64(0), expires, data},
+	} {
+		f := &fake{answer: func(context.Context, string, []driver.NamedValue) reply { return reply{rows: [][]driver.Value{row}} }}
+		if _, err := newStore(t, f, Config{Dialect: SQLite}).Load(t.Context(), core.ID{2}); !errors.Is(err, core.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The sweeper begins with the first Create, runs at the interval give or take a
+// half, goes on after a failure, which it logs, and ends with Close.
+func TestSweeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		sweeps := 0
+		f := &fake{answer: func(_ context.Context, query string, _ []driver.NamedValue) reply {
+			if strings.HasPrefix(query, "DELETE") && strings.Contains(query, "LIMIT") {
+				if sweeps++; sweeps == 1 {
+					return reply{err: errors.New("connection refused")}
+				}
+				return reply{}
+			}
+			return reply{affected: 1}
+		}}
+		db := f.open(t)
+		defer db.Close()
+		s, err := New(db, Config{Dialect: PostgreSQL, SweepInterval: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Hour)
+		if sweeps != 0 {
+			t.Errorf("%d sweeps before the first Create", sweeps)
+		}
+		if err := s.Create(t.Context(), record()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Hour)
+		synctest.Wait()
+		if sweeps < 66 || sweeps > 200 {
+			t.Errorf("%d sweeps in 100 hours", sweeps)
+		}
+		if got := log.String(); strings.Count(got, "sweep failed") != 1 || !strings.Contains(got, "connection refused") {
+			t.Errorf("log: %s", got)
+		}
+		s.Close()
+		s.Close()
+		before := sweeps
+		time.Sleep(10 * time.Hour)
+		if sweeps != before {
+			t.Errorf("%d sweeps after Close", sweeps-before)
+		}
+	})
+}
+
+// A batch that is full calls for another.
+func TestSweepBatches(t *testing.T) {
+	left := []int64{3, 3, 1}
+	f := &fake{answer: func(_ context.Context, query string, args []driver.NamedValue) reply {
+		if strings.Contains(query, "locks") {
+			return reply{}
+		}
+		if batch := args[2].Value; batch != int64(3) {
+			t.Errorf("the batch is %v", batch)
+		}
+		n := left[0]
+		left = left[1:]
+		return reply{affected: n}
+	}}
+	n, err := newStore(t, f, Config{Dialect: PostgreSQL, SweepBatch: 3}).Sweep(t.Context(), time.Time{}, time.Now())
+	if n != 7 || err != nil || len(left) != 0 {
+		t.Errorf("%d, %v; %d batches left", n, err, len(left))
+	}
+}
+
+// leases is a fake of the statements about locks.
+type leases struct {
+	fake
+	owner   string
+	expires int64
+	failing bool
+}
+
+func newLeases() *leases {
+	l := &leases{}
+	l.answer = func(_ context.Context, query string, args []driver.NamedValue) reply {
+		arg := func(i int) any { return args[i].Value }
+		switch {
+		case l.failing:
+			return reply{err: errors.New("connection refused")}
+		case strings.HasPrefix(query, "INSERT"):
+			if l.owner != "" && l.expires > arg(3).(int64) {
+				return reply{}
+			}
+			l.owner, l.expires = arg(1).(string), arg(2).(int64)
+		case strings.HasPrefix(query, "UPDATE"):
+			if l.owner != arg(2) {
+				return reply{}
+			}
+			l.expires = arg(0).(int64)
+		case strings.HasPrefix(query, "DELETE"):
+			if l.owner != arg(1) {
+				return reply{}
+			}
+			l.owner = ""
+		}
+		return reply{affected: 1}
+	}
+	return l
+}
+
+// A lock is kept for as long as it is held, however long, through failures of
+// the database shorter than the lease, and given back at once.
+// Fails if keep does not renew.
+func TestLockIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeases()
+		db := l.open(t)
+		defer db.Close()
+		a, _ := New(db, Config{Dialect: PostgreSQL})
+		b, _ := New(db, Config{Dialect: PostgreSQL})
+		unlock, err := a.Lock(t.Context(), core.ID{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := b.Lock(ctx, core.ID{1}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a second lock within the hour: %v", err)
+		}
+		l.set(func() { l.failing = true })
+		time.Sleep(lease * 2 / 3)
+		l.set(func() { l.failing = false })
+		time.Sleep(lease)
+		if l.held() == "" {
+			t.Error("the lease ended while the lock was held")
+		}
+		begun := time.Now()
+		time.AfterFunc(time.Minute, unlock)
+		again, err := b.Lock(t.Context(), core.ID{1})
+		if waited := time.Since(begun); err != nil || waited < time.Minute || waited > time.Minute+2*maxPoll {
+			t.Errorf("the lock came after %v: %v", waited, err)
+		}
+		unlock() // does nothing
+		if l.held() == "" {
+			t.Error("a second unlock ended the lock of another")
+		}
+		again()
+	})
+}
+
+// The lock of a process that died is free after its lease.
+func TestLeaseEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeases()
+		db := l.open(t)
+		defer db.Close()
+		l.owner, l.expires = "the dead", time.Now().Add(lease).UnixMilli()
+		s, _ := New(db, Config{Dialect: PostgreSQL})
+		begun := time.Now()
+		unlock, err := s.Lock(t.Context(), core.ID{1})
+		if waited := time.Since(begun); err != nil || waited < lease || waited > lease+2*maxPoll {
+			t.Fatalf("the lock came after %v: %v", waited, err)
+		}
+		unlock()
+	})
+}
+
+// Waiters of one process do not all ask the database.
+// Fails if Lock does not enter the queue.
+func TestLockQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeases()
+		db := l.open(t)
+		defer db.Close()
+		s, _ := New(db, Config{Dialect: PostgreSQL})
+		unlock, err := s.Lock(t.Context(), core.ID{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := l.count()
+		got := make(chan func())
+		for range 10 {
+			go func() {
+				unlock, err := s.Lock(t.Context(), core.ID{1})
+				if err != nil {
+					t.Error(err)
+				}
+				got <- unlock
+			}()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Lock(ctx, core.ID{1}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a waiter whose context ended: %v", err)
+		}
+		if n := l.count() - before; n != 0 {
+			t.Errorf("%d statements while another of the process had the lock", n)
+		}
+		unlock()
+		for range 10 {
+			(<-got)()
+		}
+		synctest.Wait()
+		if s.queues.of[core.ID{1}] != nil {
+			t.Error("the queue stays when nobody waits")
+		}
+	})
+}
+
+func (l *leases) set(fn func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fn()
+}
+
+// held returns who has the lock now.
+func (l *leases) held() (owner string) {
+	l.set(func() {
+		if l.expires > time.Now().UnixMilli() {
+			owner = l.owner
+		}
+	})
+	return owner
+}
