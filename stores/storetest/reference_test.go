@@ -184,3 +184,7 @@ func (s *reference) ProcessLocal() {}
 func TestReference(t *testing.T) {
 	Run(t, func(t testing.TB, clock func() time.Time) core.Store { return newReference(clock) })
 }
+
+func BenchmarkReference(b *testing.B) {
+	Bench(b, func(t testing.TB, clock func() time.Time) core.Store { return newReference(clock) })
+}
