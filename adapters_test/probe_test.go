@@ -3,7 +3,6 @@ package adapters_test
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -76,7 +75,9 @@ func (p *probe) writes() []string {
 	return slices.DeleteFunc(p.take(), func(verb string) bool { return verb == load })
 }
 
-func (p *probe) do(ctx context.Context, verb string, call func() error) error {
+// do makes a call. The stores inside are in memory: only a fault can run into
+// the deadline, so a slow machine cannot.
+func (p *probe) do(ctx context.Context, verb string, call func(context.Context) error) error {
 	p.mu.Lock()
 	p.calls = append(p.calls, verb)
 	f := healthy
@@ -88,39 +89,39 @@ func (p *probe) do(ctx context.Context, verb string, call func() error) error {
 	case errorBefore:
 		return errInjected
 	case doneThenErr:
-		call()
+		call(context.WithoutCancel(ctx))
 		return errInjected
 	case hang:
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return call()
+	return call(context.WithoutCancel(ctx))
 }
 
 func (p *probe) Load(ctx context.Context, id core.ID) (rec core.Record, err error) {
-	err = p.do(ctx, load, func() (err error) { rec, err = p.inner.Load(ctx, id); return err })
+	err = p.do(ctx, load, func(ctx context.Context) (err error) { rec, err = p.inner.Load(ctx, id); return err })
 	return rec, err
 }
 
 func (p *probe) Create(ctx context.Context, rec core.Record) error {
-	return p.do(ctx, create, func() error { return p.inner.Create(ctx, rec) })
+	return p.do(ctx, create, func(ctx context.Context) error { return p.inner.Create(ctx, rec) })
 }
 
 func (p *probe) Update(ctx context.Context, rec core.Record) error {
-	return p.do(ctx, update, func() error { return p.inner.Update(ctx, rec) })
+	return p.do(ctx, update, func(ctx context.Context) error { return p.inner.Update(ctx, rec) })
 }
 
 func (p *probe) Touch(ctx context.Context, id core.ID, access, expires time.Time) error {
-	return p.do(ctx, touch, func() error { return p.inner.Touch(ctx, id, access, expires) })
+	return p.do(ctx, touch, func(ctx context.Context) error { return p.inner.Touch(ctx, id, access, expires) })
 }
 
 func (p *probe) Delete(ctx context.Context, id core.ID) (existed bool, err error) {
-	err = p.do(ctx, remove, func() (err error) { existed, err = p.inner.Delete(ctx, id); return err })
+	err = p.do(ctx, remove, func(ctx context.Context) (err error) { existed, err = p.inner.Delete(ctx, id); return err })
 	return existed, err
 }
 
 func (p *probe) DeleteVersion(ctx context.Context, id core.ID, version uint64) error {
-	return p.do(ctx, remove, func() error { return p.inner.(core.VersionDeleter).DeleteVersion(ctx, id, version) })
+	return p.do(ctx, remove, func(ctx context.Context) error { return p.inner.(core.VersionDeleter).DeleteVersion(ctx, id, version) })
 }
 
 func (p *probe) Unwrap() core.Store { return p.inner }
@@ -133,14 +134,14 @@ type carrierProbe struct {
 func (p *carrierProbe) Pack(rec core.Record) ([]byte, error) { return p.carrier.Pack(rec) }
 
 func (p *carrierProbe) Unpack(ctx context.Context, data []byte) (rec core.Record, err error) {
-	err = p.do(ctx, load, func() (err error) { rec, err = p.carrier.Unpack(ctx, data); return err })
+	err = p.do(ctx, load, func(ctx context.Context) (err error) { rec, err = p.carrier.Unpack(ctx, data); return err })
 	return rec, err
 }
 
 func (p *carrierProbe) End(ctx context.Context, rec core.Record, generation uint64) error {
 	verb := update
-	if generation == math.MaxUint64 {
+	if generation >= rec.Generation {
 		verb = remove
 	}
-	return p.do(ctx, verb, func() error { return p.carrier.End(ctx, rec, generation) })
+	return p.do(ctx, verb, func(ctx context.Context) error { return p.carrier.End(ctx, rec, generation) })
 }
