@@ -9,6 +9,7 @@ require (
 	github.com/gorilla/securecookie v1.1.2
 	github.com/labstack/echo/v4 v4.11.4
 	github.com/labstack/echo/v5 v5.3.1
+	github.com/redis/rueidis v1.0.69
 )
 
 require (

@@ -1,0 +1,309 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// server is a private redis-server on a Unix socket, or, in a Cluster, on
+// loopback. It keeps nothing on disk unless asked to.
+type server struct {
+	dir  string
+	addr string
+	args []string
+	cmd  *exec.Cmd
+}
+
+const howToRun = "set SESSIONS_TEST_REDIS to the URL of a server, or install one: apt-get install redis-server"
+
+// startServer starts a server that ends with the test.
+func startServer(t testing.TB, args ...string) *server {
+	t.Helper()
+	s, err := launch(args...)
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skipf("no redis-server (or valkey-server) on this machine: %s", howToRun)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s
+}
+
+func launch(args ...string) (*server, error) {
+	dir, err := os.MkdirTemp("", "redis") // short: a socket's path is limited
+	if err != nil {
+		return nil, err
+	}
+	s := &server{dir: dir, addr: filepath.Join(dir, "sock")}
+	s.args = append([]string{"--port", "0", "--unixsocket", s.addr, "--dir", dir, "--save", "", "--appendonly", "no"}, args...)
+	if err := s.start(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start runs the server and waits until it answers.
+func (s *server) start() error {
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		if binary, err = exec.LookPath("valkey-server"); err != nil {
+			return err
+		}
+	}
+	s.cmd = exec.Command(binary, s.args...)
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := s.ping()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the private server does not answer: %w", err)
+		}
+		time.Sleep(5 * time.Millisecond) // another program: there is nothing else to wait for
+	}
+}
+
+func (s *server) network() string {
+	if strings.HasPrefix(s.addr, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+func (s *server) ping() error {
+	conn, err := net.Dial(s.network(), s.addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	buf := make([]byte, 64)
+	n, err := conn.Read(buf)
+	if err == nil && !strings.HasPrefix(string(buf[:n]), "+PONG") {
+		err = fmt.Errorf("PING: %q", buf[:n])
+	}
+	return err
+}
+
+// kill ends the server as a crash would.
+func (s *server) kill() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+	}
+}
+
+// pause stops the server in its tracks until resume.
+func (s *server) pause()  { s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *server) resume() { s.cmd.Process.Signal(syscall.SIGCONT) }
+
+func (s *server) close() {
+	s.kill()
+	os.RemoveAll(s.dir)
+}
+
+// option is how a client finds this server.
+func (s *server) option() rueidis.ClientOption {
+	return rueidis.ClientOption{
+		InitAddress:       []string{s.addr},
+		ForceSingleClient: true,
+		DisableCache:      true,
+		DialCtxFn: func(ctx context.Context, addr string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
+			return d.DialContext(ctx, s.network(), addr)
+		},
+	}
+}
+
+func (s *server) client(t testing.TB) rueidis.Client { return newClient(t, s.option()) }
+
+func newClient(t testing.TB, option rueidis.ClientOption) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(option)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// shared is the server of tests that do it no harm: the one of the environment,
+// or a private one for all of them.
+var shared struct {
+	once   sync.Once
+	server *server
+	client rueidis.Client
+	err    error
+}
+
+func sharedClient(t testing.TB) rueidis.Client {
+	t.Helper()
+	shared.once.Do(func() {
+		option, url := rueidis.ClientOption{}, os.Getenv("SESSIONS_TEST_REDIS")
+		if url != "" {
+			option, shared.err = rueidis.ParseURL(url)
+		} else if shared.server, shared.err = launch(); shared.err == nil {
+			option = shared.server.option()
+		}
+		if shared.err == nil {
+			option.DisableCache = true
+			shared.client, shared.err = rueidis.NewClient(option)
+		}
+	})
+	if errors.Is(shared.err, exec.ErrNotFound) {
+		t.Skipf("no redis-server (or valkey-server) on this machine: %s", howToRun)
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.client
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.client != nil {
+		shared.client.Close()
+	}
+	if shared.server != nil {
+		shared.server.close()
+	}
+	os.Exit(code)
+}
+
+// newStore returns a store of its own on a client: its prefix is fresh and its
+// keys are removed in the end.
+func newStore(t testing.TB, client rueidis.Client, clock func() time.Time) *Store {
+	t.Helper()
+	store, err := New(client, Config{Prefix: "test-" + rand.Text(), Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeAll(t, store) })
+	return store
+}
+
+// removeAll removes the keys of a store.
+func removeAll(t testing.TB, s *Store) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, key := range keys(ctx, t, s) {
+		if err := s.client.Do(ctx, s.client.B().Del().Key(key).Build()).Error(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// keys returns all keys of a store, of records, lists and locks.
+func keys(ctx context.Context, t testing.TB, s *Store) []string {
+	t.Helper()
+	var out []string
+	nodes, err := s.primaries(ctx)
+	if err != nil {
+		t.Logf("removing the keys of the test: %v", err)
+		return nil
+	}
+	for _, node := range nodes {
+		for cursor := uint64(0); ; {
+			page, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(globEscaper.Replace(s.prefix)+":*").Count(1000).Build()).AsScanEntry()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, page.Elements...)
+			if cursor = page.Cursor; cursor == 0 {
+				break
+			}
+		}
+	}
+	return out
+}
+
+// freePort returns a port that was free a moment ago.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// startCluster starts a Cluster of masters that share the slots.
+func startCluster(t testing.TB, masters int) []*server {
+	t.Helper()
+	var nodes []*server
+	for i := range masters {
+		port, bus := freePort(t), freePort(t)
+		s := startServer(t, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
+			"--cluster-port", strconv.Itoa(bus), "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
+		s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		from, to := i*16384/masters, (i+1)*16384/masters-1
+		s.command(t, "CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(from), strconv.Itoa(to))
+		if i > 0 {
+			s.command(t, "CLUSTER", "MEET", "127.0.0.1", strings.TrimPrefix(nodes[0].addr, "127.0.0.1:"), busOf(nodes[0]))
+		}
+		nodes = append(nodes, s)
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for _, s := range nodes {
+		for {
+			info := s.command(t, "CLUSTER", "INFO")
+			if strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", masters)) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the private Cluster does not form:\n%s", info)
+			}
+			time.Sleep(20 * time.Millisecond) // other programs: there is nothing else to wait for
+		}
+	}
+	return nodes
+}
+
+func busOf(s *server) string {
+	for i, arg := range s.args {
+		if arg == "--cluster-port" {
+			return s.args[i+1]
+		}
+	}
+	return ""
+}
+
+// command runs a command on the server itself, whatever it is part of.
+func (s *server) command(t testing.TB, args ...string) string {
+	t.Helper()
+	client, err := rueidis.NewClient(s.option())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	answer := client.Do(t.Context(), client.B().Arbitrary(args...).Build())
+	if err := answer.Error(); err != nil {
+		t.Fatalf("%s: %v", strings.Join(args, " "), err)
+	}
+	text, _ := answer.ToString()
+	return text
+}
