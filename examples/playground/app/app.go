@@ -114,6 +114,7 @@ type server struct {
 	routes   []*route
 	log      *slog.Logger
 	sleep    func(time.Duration)
+	leakFor  time.Duration
 	leaks    sync.WaitGroup // goroutines that outlive their request
 }
 
@@ -129,6 +130,8 @@ func newServer(opts options, store core.Store, logs io.Writer, tune func(*server
 		page:  newPage(),
 		log:   slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: level})),
 		sleep: time.Sleep,
+
+		leakFor: time.Second,
 	}
 	if opts.debug {
 		store, srv.faults = injectFaults(store)

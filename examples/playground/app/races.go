@@ -62,7 +62,7 @@ func leak(q *request) error {
 	q.srv.leaks.Add(1)
 	context.AfterFunc(q.Request().Context(), func() {
 		defer q.srv.leaks.Done()
-		for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(q.srv.leakFor); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			key.Set(s, v)
 		}
 	})
