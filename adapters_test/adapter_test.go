@@ -55,6 +55,7 @@ type app struct {
 	managers []*core.Manager // outermost first; with none the middleware is missing
 	recovery place
 	routes   map[string]handler
+	raw      func(w http.ResponseWriter) // of the route /raw, which has no session
 	// access is told the status that the framework believes it has sent, by
 	// a middleware outside of everything.
 	access func(status int)
@@ -124,6 +125,9 @@ func buildNetHTTP(a app) http.Handler {
 	for path, h := range a.routes {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { h(plain(core.Get(r.Context()), w, r)) })
 	}
+	if a.raw != nil {
+		mux.HandleFunc("/raw", func(w http.ResponseWriter, _ *http.Request) { a.raw(w) })
+	}
 	var top http.Handler = mux
 	if a.recovery == inside {
 		top = recoverer(top)
@@ -156,6 +160,9 @@ func buildChi(a app) http.Handler {
 	}
 	for path, h := range a.routes {
 		r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { h(plain(chisession.Get(r), w, r)) })
+	}
+	if a.raw != nil {
+		r.HandleFunc("/raw", func(w http.ResponseWriter, _ *http.Request) { a.raw(w) })
 	}
 	return r
 }
@@ -191,6 +198,9 @@ func buildGin(a app) http.Handler {
 				},
 			})
 		})
+	}
+	if a.raw != nil {
+		r.Any("/raw", func(c *gin.Context) { a.raw(c.Writer) })
 	}
 	return r
 }
@@ -247,6 +257,9 @@ func buildEcho4(a app) http.Handler {
 			return err
 		})
 	}
+	if a.raw != nil {
+		e.Any("/raw", func(c echo4.Context) error { a.raw(c.Response()); return nil })
+	}
 	return e
 }
 
@@ -301,6 +314,9 @@ func buildEcho5(a app) http.Handler {
 			})
 			return err
 		})
+	}
+	if a.raw != nil {
+		e.Any("/raw", func(c *echo5.Context) error { a.raw(c.Response()); return nil })
 	}
 	return e
 }

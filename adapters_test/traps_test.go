@@ -1,0 +1,234 @@
+package adapters_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coatcheck/sessions/core"
+)
+
+// The traps that a framework lays for whoever puts something around its
+// handlers. Each is sprung on every adapter, with records on the server, where
+// every store call shows.
+
+// onEach runs a test on every adapter with the memory store.
+func onEach(t *testing.T, run func(f *fixture), tune ...func(*core.Config)) {
+	t.Helper()
+	t.Parallel()
+	for _, a := range adapters {
+		t.Run(a.name, func(t *testing.T) { run(newFixture(t, a, kinds[0], tune...)) })
+	}
+}
+
+// TestTrap1Panic: a panic unwinds through the middleware, and must not look like
+// a handler that returned. Wherever the recovery stands, nothing is saved.
+// Fails without the check of exchange.returned in exchange.end.
+func TestTrap1Panic(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		for _, where := range []place{nowhere, outside, inside} {
+			s := f.serve(map[string]handler{
+				"/panic": func(x *call) { x.Login("mallory"); x.Set("a", "2"); panic("on purpose") },
+				"/late":  func(x *call) { x.w.Write([]byte("begun")); x.Set("a", "2"); panic("on purpose") },
+				"/abort": func(x *call) { x.Set("a", "2"); panic(http.ErrAbortHandler) },
+			}, func(a *app) { a.recovery = where })
+			b := s.browser()
+			b.get("/set?a=1").sets()
+			f.probe.take()
+			a, err := b.send("/panic")
+			if where == nowhere && err == nil || where != nowhere && (err != nil || a.status != 500 || len(a.cookies) > 0) {
+				f.Errorf("recovery %v: %+v, %v", where, a, err)
+			}
+			b.send("/abort")
+			if where != inside { // which makes it a handler that returned after a 200
+				b.send("/late")
+			}
+			if w := f.probe.writes(); len(w) > 0 {
+				f.Errorf("recovery %v: a panic saved: %v", where, w)
+			}
+			b.get("/read").is(200, "nobody a=1")
+		}
+	})
+}
+
+// TestTrap2StatusOnly: an answer without a body may be sent by the framework
+// after all middleware, on a writer of its own. The session is saved before, with
+// that status, and once.
+// Fails without exchange.end (or ginsession's settle after c.Next).
+func TestTrap2StatusOnly(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		s := f.serve(map[string]handler{
+			"/202": func(x *call) { x.Set("a", "1"); x.status(202) },
+			"/502": func(x *call) { x.Set("a", "2"); x.status(502) },
+		})
+		b := s.browser()
+		b.get("/202").is(202, "").sets()
+		if calls := f.probe.take(); !slices.Equal(calls, []string{create}) {
+			f.Errorf("store calls: %v", calls)
+		}
+		b.get("/502").is(502, "").silent()
+		if w := f.probe.writes(); len(w) > 0 {
+			f.Errorf("a failed answer saved: %v", w)
+		}
+	})
+}
+
+// TestTrap3ErrorPage: when the session answers in the handler's place, nothing
+// that runs later adds to the answer or changes it.
+// Fails without the return of exchange.failure in exchange.begin.
+func TestTrap3ErrorPage(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		var logged []int
+		s := f.serve(map[string]handler{
+			"/text":   func(x *call) { x.Set("a", "1"); x.text(201, "welcome"); x.fail(418, "and more") },
+			"/status": func(x *call) { x.Set("a", "1"); x.status(204) },
+			"/fail":   func(x *call) { x.Set("a", "1"); x.fail(404, "not here") },
+			"/panic":  func(x *call) { x.Set("a", "1"); x.text(200, "welcome"); panic("on purpose") },
+		}, knows(&logged), func(a *app) { a.recovery = outside })
+		f.probe.fail(create, errorBefore)
+		for _, path := range []string{"/text", "/status", "/fail", "/panic"} {
+			a := s.browser().get(path).silent()
+			if a.status != 503 || strings.Contains(a.body, "welcome") || strings.Contains(a.body, "not here") {
+				f.Errorf("%s: %d %q", path, a.status, a.body)
+			}
+		}
+		if !slices.Equal(logged, []int{503, 503, 503, 503}) {
+			f.Errorf("the framework believes that it sent %v", logged)
+		}
+	})
+}
+
+// TestTrap4Facts: what the framework knows of its response stays true, for the
+// logs and metrics outside.
+// Fails if ginsession's writer records anything itself, or if an echo adapter
+// changes the outer response rather than putting its own before it.
+func TestTrap4Facts(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		var logged []int
+		s := f.serve(map[string]handler{
+			"/text":     func(x *call) { x.text(201, "ok") },
+			"/write":    func(x *call) { io.WriteString(x.w, "ok") },
+			"/redirect": func(x *call) { x.redirect("/read") },
+			"/fail":     func(x *call) { x.fail(403, "no") },
+			"/flush":    func(x *call) { x.w.WriteHeader(206); x.w.(http.Flusher).Flush() },
+			"/none":     func(x *call) { x.User() },
+		}, knows(&logged))
+		b := s.browser()
+		b.get("/set?a=1")
+		want := []int{200}
+		for path, status := range map[string]int{"/text": 201, "/write": 200, "/redirect": 302, "/fail": 403, "/flush": 206, "/none": 200, "/static": 200} {
+			if a := b.get(path); a.status != status {
+				f.Errorf("%s: %d, want %d", path, a.status, status)
+			}
+			want = append(want, status)
+		}
+		if !slices.Equal(logged, want) {
+			f.Errorf("the framework believes that it sent %v, not %v", logged, want)
+		}
+	})
+}
+
+// TestTrap5Assertions: handlers ask their writer for optional interfaces by type
+// assertion, so that an Unwrap method is not enough.
+// Fails if writer.go's choice of type loses one.
+func TestTrap5Assertions(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		s := f.serve(map[string]handler{"/ask": func(x *call) {
+			_, flusher := x.w.(http.Flusher)
+			_, hijacker := x.w.(http.Hijacker)
+			_, unwrapper := x.w.(interface{ Unwrap() http.ResponseWriter })
+			x.text(200, fmt.Sprint(flusher, hijacker, unwrapper))
+		}})
+		s.browser().get("/ask").is(200, "true true true")
+	})
+}
+
+// TestTrap5Around: and the same when net/http's middleware stands around a
+// whole application, whose framework asserts interfaces of what it is given.
+func TestTrap5Around(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		a := app{managers: []*core.Manager{f.manager}, routes: map[string]handler{
+			"/socket": func(x *call) {
+				conn, _, err := x.w.(http.Hijacker).Hijack()
+				if err != nil {
+					f.Error(err)
+					return
+				}
+				conn.Write([]byte("taken over\n"))
+				conn.Close()
+			},
+			"/set": standard["/set"],
+		}}
+		server := httptest.NewServer(f.manager.Handler(f.adapter.build(a)))
+		defer server.Close()
+		b := (&site{f, server}).browser()
+		b.get("/set?a=1").is(200, "set").sets()
+		_, r := b.dial("/socket")
+		if line, err := r.ReadString('\n'); line != "taken over\n" {
+			f.Errorf("%q, %v", line, err)
+		}
+	})
+}
+
+// TestTrap6Request: the middleware's request is a copy, and what is found out
+// about it must reach who made the original: the files of an upload are removed
+// (see "uploaded files are removed" among the responses), and what the
+// middleware put into the framework's context is taken out again.
+// Fails without the removal in exchange.end, and the adapters' deferred restore.
+func TestTrap6Request(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		for _, s := range responses {
+			if s.name == "uploaded files are removed" {
+				s.run(f)
+				return
+			}
+		}
+		f.Error("the scenario is gone")
+	})
+}
+
+// TestTrap7ReturnedErrors: a framework may render an error that a handler
+// returned after all middleware. The session's cookie is in the header by then,
+// and the status of the rendered error decides what is kept.
+// Fails if an echo adapter returns the error without rendering it.
+func TestTrap7ReturnedErrors(t *testing.T) {
+	onEach(t, func(f *fixture) {
+		s := f.serve(map[string]handler{
+			"/403": func(x *call) { x.Set("tries", "1"); x.fail(403, "wrong password") },
+			"/500": func(x *call) { x.Set("tries", "2"); x.fail(500, "broken") },
+		})
+		b := s.browser()
+		a := b.get("/403").sets()
+		if a.status != 403 || strings.Count(a.body, "wrong password") != 1 {
+			f.Errorf("%d %q", a.status, a.body)
+		}
+		if calls := f.probe.take(); !slices.Equal(calls, []string{create}) {
+			f.Errorf("store calls: %v", calls)
+		}
+		if a := b.get("/500").silent(); a.status != 500 {
+			f.Errorf("%d %q", a.status, a.body)
+		}
+		b.get("/read").is(200, "nobody tries=1")
+	})
+}
+
+// TestMissingMiddleware: a handler that asks for a session nobody put there gets
+// a panic that says which line is missing.
+func TestMissingMiddleware(t *testing.T) {
+	for _, a := range adapters {
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			h := a.build(app{routes: map[string]handler{"/": func(*call) { t.Error("the handler ran without a session") }}})
+			defer func() {
+				if said := fmt.Sprint(recover()); !strings.Contains(said, a.missing) {
+					t.Errorf("it said %q, want it to name %q", said, a.missing)
+				}
+			}()
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		})
+	}
+}
