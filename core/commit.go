@@ -353,15 +353,16 @@ func (s *Session) issue(r *Record) (token, string, error) {
 
 // sealed returns the cookie line of a record.
 func (s *Session) sealed(r *Record, tok token) (string, error) {
-	plain := tok[:]
-	if s.m.carrier != nil {
+	var plain, buf []byte
+	if s.m.carrier == nil {
+		plain, buf = append(plain, tok[:]...), make([]byte, 0, 256)
+	} else {
 		var err error
 		if plain, err = s.m.carrier.Pack(*r); err != nil {
 			return "", err
 		}
 	}
-	var buf [256]byte
-	value, err := s.m.sealer.Seal(buf[:0], plain)
+	value, err := s.m.sealer.Seal(buf, plain)
 	if err != nil {
 		return "", err
 	}

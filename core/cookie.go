@@ -166,16 +166,17 @@ func (c CookieConfig) attributes() string {
 // cookieLine builds a Set-Cookie line. With maxAge 0 the cookie ends with the
 // browser.
 func (m *Manager) cookieLine(value []byte, maxAge time.Duration) string {
-	b := make([]byte, 0, len(m.cookie.Name)+1+len(value)+len("; Max-Age=34560000")+len(m.attributes))
-	b = append(b, m.cookie.Name...)
-	b = append(b, '=')
-	b = append(b, value...)
+	var b strings.Builder
+	b.Grow(len(m.cookie.Name) + 1 + len(value) + len("; Max-Age=34560000") + len(m.attributes))
+	b.WriteString(m.cookie.Name)
+	b.WriteByte('=')
+	b.Write(value)
 	if maxAge > 0 {
-		b = append(b, "; Max-Age="...)
-		b = strconv.AppendInt(b, int64(max(maxAge/time.Second, 1)), 10)
+		b.WriteString("; Max-Age=")
+		b.WriteString(strconv.FormatInt(int64(max(maxAge/time.Second, 1)), 10))
 	}
-	b = append(b, m.attributes...)
-	return string(b)
+	b.WriteString(m.attributes)
+	return b.String()
 }
 
 // clearLine builds the line that makes the browser forget the cookie.

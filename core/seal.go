@@ -103,6 +103,9 @@ func (s *secureCookieSealer) Open(dst []byte, value string) ([]byte, bool, error
 			if len(plain) < 1 || plain[0] != sealVersion {
 				return nil, false, errSeal
 			}
+			if dst == nil {
+				return plain[1:], i > 0, nil
+			}
 			return append(dst, plain[1:]...), i > 0, nil
 		}
 	}
@@ -202,8 +205,7 @@ func (s *gcmSealer) Seal(dst, plain []byte) ([]byte, error) {
 	if n > s.maxLen {
 		return nil, &TooLargeError{What: "cookie", Size: n + len(s.name), Limit: s.maxLen + len(s.name)}
 	}
-	var small [128]byte
-	buf := s.aeads[0].Seal(small[:0], nil, plain, nil)
+	buf := s.aeads[0].Seal(make([]byte, 0, size), nil, plain, nil)
 	return base64.RawURLEncoding.AppendEncode(dst, buf), nil
 }
 
@@ -211,10 +213,16 @@ func (s *gcmSealer) Open(dst []byte, value string) ([]byte, bool, error) {
 	if len(value) == 0 || len(value) > s.maxLen || !canonicalBase64(base64.RawURLEncoding, value) {
 		return nil, false, errSeal
 	}
-	var small [128]byte
-	sealed, err := base64.RawURLEncoding.AppendDecode(small[:0], []byte(value))
+	room := base64.RawURLEncoding.DecodedLen(len(value))
+	if dst == nil {
+		room *= 2 // for the plain text too
+	}
+	sealed, err := base64.RawURLEncoding.AppendDecode(make([]byte, 0, room), []byte(value))
 	if err != nil {
 		return nil, false, errSeal
+	}
+	if dst == nil {
+		dst = sealed[len(sealed):]
 	}
 	for i, aead := range s.aeads {
 		if plain, err := aead.Open(dst, nil, sealed, nil); err == nil {
