@@ -21,17 +21,27 @@ func (e *FullError) Error() string {
 	if e.Size > e.MaxBytes {
 		return fmt.Sprintf("sessions: memory store: a session of %d bytes is more than MaxBytes, %d", e.Size, e.MaxBytes)
 	}
-	return fmt.Sprintf("sessions: memory store full: %d of at most %d sessions, %d of at most %d bytes, a session of %d bytes refused, none is anonymous; raise MaxSessions or MaxBytes, or shorten the idle timeout",
+	return fmt.Sprintf("sessions: memory store full: %d of at most %d sessions, %d of at most %d bytes, and no room for one of %d bytes without evicting a user; raise MaxSessions or MaxBytes, or shorten the idle timeout",
 		e.Sessions, e.MaxSessions, e.Bytes, e.MaxBytes, e.Size)
 }
 
 // Unwrap returns [core.ErrFull].
 func (e *FullError) Unwrap() error { return core.ErrFull }
 
-// full is the error for a session of a size.
 func (s *Store) full(size int64) error {
-	sessions, bytes := s.budget.used()
-	return &FullError{sessions, s.budget.maxSessions, bytes, s.budget.maxBytes, size}
+	used := s.budget.now()
+	return &FullError{used.sessions, s.budget.maxSessions, used.bytes, s.budget.maxBytes, size}
+}
+
+// amount is what sessions take. Fixed is the part of bytes that belongs to
+// users, which nothing may evict.
+type amount struct {
+	sessions     int
+	bytes, fixed int64
+}
+
+func (a amount) minus(b amount) amount {
+	return amount{a.sessions - b.sessions, a.bytes - b.bytes, a.fixed - b.fixed}
 }
 
 // budget is how much the store holds and may hold. What is taken from it was
@@ -40,37 +50,32 @@ type budget struct {
 	maxSessions int
 	maxBytes    int64
 
-	mu       sync.Mutex
-	sessions int
-	bytes    int64
+	mu   sync.Mutex
+	used amount
 }
 
-// take takes room for as many more sessions and bytes, or nothing. Fewer bytes
-// are always to be had.
-func (b *budget) take(sessions int, bytes int64) bool {
-	if sessions == 0 && bytes == 0 {
+// take takes room for more, or nothing. To need less is always possible.
+func (b *budget) take(more amount) bool {
+	if more == (amount{}) {
 		return true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.sessions+sessions > b.maxSessions || bytes > 0 && b.bytes > b.maxBytes-bytes {
+	if more.sessions > b.maxSessions-b.used.sessions || more.bytes > b.maxBytes-b.used.bytes {
 		return false
 	}
-	b.sessions += sessions
-	b.bytes += bytes
+	b.used.sessions += more.sessions
+	b.used.bytes += more.bytes
+	b.used.fixed += more.fixed
 	return true
 }
 
-// give returns what a session had taken.
-func (b *budget) give(bytes int64) {
-	b.mu.Lock()
-	b.sessions--
-	b.bytes -= bytes
-	b.mu.Unlock()
-}
+// reaches reports whether so many more bytes fit if all that is not fixed
+// goes.
+func (b *budget) reaches(bytes int64) bool { return bytes <= b.maxBytes-b.now().fixed }
 
-func (b *budget) used() (sessions int, bytes int64) {
+func (b *budget) now() amount {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.sessions, b.bytes
+	return b.used
 }

@@ -11,23 +11,18 @@ import (
 // milliseconds since 1970, and what few records have kept apart. An update
 // changes it in place. Its shard's lock guards it.
 type entry struct {
-	id       core.ID // never changes, and needs no lock
+	id       core.ID
 	proof    [32]byte
 	previous *previous // or nil
-	user     string    // written under the lock of the users as well
-	values   []byte    // never changed, only replaced
+	user     string
+	values   []byte // never changed, only replaced
 
 	version, generation, requests                      uint64
 	created, login, access, expires, deadline, horizon int64
 	idle                                               time.Duration
 
-	// Neighbours among the entries of the same user. The lock of the users
-	// guards them.
-	before, after *entry
-
-	at         [2]int32 // where it is in its shard's heaps, or absent
+	link       int32 // in the index of users, 0 if there is no user
 	persistent bool
-	gone       bool // removed: whoever still knows the entry must leave it
 }
 
 // previous is the proof before a rotation, while it may still read.
@@ -37,7 +32,7 @@ type previous struct {
 }
 
 const (
-	// overhead is what an entry takes beside its values and its user: 208
+	// overhead is what an entry takes beside its values and its user: 192
 	// bytes for itself and some hundred for its places in the shard's map
 	// and heaps and in the index of users.
 	overhead = 320
@@ -46,20 +41,24 @@ const (
 	grain = 64
 )
 
-// cost is what a record counts against Config.MaxBytes.
-func cost(user string, values []byte, rotated bool) int64 {
+// newAmount is what a record counts against the limits.
+func newAmount(user string, values []byte, rotated bool) amount {
 	n := len(user) + cap(values)
 	if rotated {
 		n += 48
 	}
-	return overhead + int64((n+grain-1)/grain*grain)
+	a := amount{sessions: 1, bytes: overhead + int64((n+grain-1)/grain*grain)}
+	if user != "" {
+		a.fixed = a.bytes
+	}
+	return a
 }
 
-func recordCost(rec *core.Record) int64 {
-	return cost(rec.User, rec.Values, rec.Previous != [32]byte{})
+func recordAmount(rec *core.Record) amount {
+	return newAmount(rec.User, rec.Values, rec.Previous != [32]byte{})
 }
 
-func (e *entry) cost() int64 { return cost(e.user, e.values, e.previous != nil) }
+func (e *entry) amount() amount { return newAmount(e.user, e.values, e.previous != nil) }
 
 // trim copies values that would keep much more memory alive than they need.
 func trim(values []byte) []byte {
@@ -69,7 +68,7 @@ func trim(values []byte) []byte {
 	return values
 }
 
-// set takes over what an update may change, except the user: see Store.place.
+// set takes over what an update may change, except the user: see Store.setUser.
 func (e *entry) set(rec *core.Record) {
 	e.version, e.generation, e.requests = rec.Version, rec.Generation, rec.Requests
 	e.proof = rec.Proof

@@ -1,147 +1,143 @@
 package memorystore
 
-// order is what a heap sorts by.
-type order uint8
-
-const (
-	byExpiry order = iota
-	byAccess
-)
-
-func (e *entry) time(of order) int64 {
-	if of == byExpiry {
-		return e.expires
-	}
-	return e.access
+// heap finds the entry of a shard with the earliest time, be it that of its
+// expiry or of its last use. It is lazy: a key is never later than its entry's
+// time, but may be earlier, because times move forward with every request and
+// the heap is not told. Whoever wants the first entry sets keys right until
+// the first one is; a move forward is paid for at most once, and mostly never.
+//
+// It has four children to a node, which halves its depth, and holds no
+// pointers, which keeps it out of the garbage collector's way.
+type heap struct {
+	time  func(*entry) int64
+	items []item
+	at    []int32 // where each slot is in items, or absent
 }
 
-// absent is the place of an entry that is not in a heap.
+type item struct {
+	key  int64
+	slot int32
+}
+
+// absent is no place, and no slot.
 const absent = -1
 
-// heap finds the entry with the earliest time. It is lazy: a key is never
-// later than its entry's time, but may be earlier, because times move forward
-// with every request and the heap is not told. Whoever wants the first entry
-// sets keys right until the first one is; each move forward is paid for at
-// most once, and mostly never.
-//
-// It has four children to a node, which halves the depth and with it how many
-// entries are written to for their new place.
-type heap struct {
-	slots []slot
-	of    order
+func (h *heap) has(slot int32) bool { return int(slot) < len(h.at) && h.at[slot] != absent }
+
+// push adds the entry of a slot.
+func (h *heap) push(slot int32, e *entry) {
+	for int(slot) >= len(h.at) {
+		h.at = append(h.at, absent)
+	}
+	h.items = append(h.items, item{h.time(e), slot})
+	h.up(len(h.items) - 1)
 }
 
-type slot struct {
-	key   int64
-	entry *entry
-}
-
-// push adds an entry.
-func (h *heap) push(e *entry) {
-	e.at[h.of] = int32(len(h.slots))
-	h.slots = append(h.slots, slot{e.time(h.of), e})
-	h.up(len(h.slots) - 1)
-}
-
-// remove takes an entry out.
-func (h *heap) remove(e *entry) {
-	i, last := int(e.at[h.of]), len(h.slots)-1
-	e.at[h.of] = absent
-	moved := h.slots[last]
-	h.slots[last] = slot{}
-	h.slots = h.slots[:last]
+// remove takes a slot out.
+func (h *heap) remove(slot int32) {
+	i, last := int(h.at[slot]), len(h.items)-1
+	moved := h.items[last]
+	h.items = h.items[:last]
 	if i < last {
 		h.put(i, moved)
 		h.up(i)
-		h.down(i)
+		h.down(int(h.at[moved.slot]))
 	}
-	if n := cap(h.slots); n > 64 && last < n/4 {
-		h.slots = append(make([]slot, 0, n/2), h.slots...)
-	}
+	h.at[slot] = absent
 }
 
-// earlier is to be called when an entry's time may have moved back.
-func (h *heap) earlier(e *entry) {
-	i := int(e.at[h.of])
-	if t := e.time(h.of); t < h.slots[i].key {
-		h.slots[i].key = t
+// earlier is to be called when the time of a slot's entry may have moved back.
+func (h *heap) earlier(slot int32, e *entry) {
+	i := int(h.at[slot])
+	if t := h.time(e); t < h.items[i].key {
+		h.items[i].key = t
 		h.up(i)
 	}
 }
 
-// first returns the entry with the earliest time, nil if the heap is empty. If
-// ok is false, it set one key right instead: ask again.
-func (h *heap) first() (e *entry, ok bool) {
-	if len(h.slots) == 0 {
-		return nil, true
+// first returns the slot whose entry has the earliest time, absent if the heap
+// is empty. If ok is false, it set one key right instead: ask again.
+func (h *heap) first(entries []*entry) (slot int32, ok bool) { return h.settle(0, entries) }
+
+// second is first for the slot after the first, which must be settled.
+func (h *heap) second(entries []*entry) (slot int32, ok bool) {
+	return h.settle(h.leastChild(0), entries)
+}
+
+func (h *heap) settle(i int, entries []*entry) (slot int32, ok bool) {
+	if i >= len(h.items) {
+		return absent, true
 	}
-	top := &h.slots[0]
-	if t := top.entry.time(h.of); t > top.key {
-		top.key = t
-		h.down(0)
-		return nil, false
+	it := &h.items[i]
+	if t := h.time(entries[it.slot]); t > it.key {
+		it.key = t
+		h.down(i)
+		return absent, false
 	}
-	return top.entry, true
+	return it.slot, true
 }
 
 // bound is a time that no entry's is before.
 func (h *heap) bound() int64 {
-	if len(h.slots) == 0 {
+	if len(h.items) == 0 {
 		return never
 	}
-	return h.slots[0].key
+	return h.items[0].key
 }
 
-// before appends the entries whose keys are before a time, among them all
-// whose times are.
-func (h *heap) before(t int64, to []*entry) []*entry { return h.collect(0, t, to) }
+// before calls fn for the slots whose keys are before a time, among them all
+// whose entries' times are.
+func (h *heap) before(t int64, fn func(slot int32)) { h.walk(0, t, fn) }
 
-func (h *heap) collect(i int, t int64, to []*entry) []*entry {
-	if i >= len(h.slots) || h.slots[i].key >= t {
-		return to
+func (h *heap) walk(i int, t int64, fn func(slot int32)) {
+	if i >= len(h.items) || h.items[i].key >= t {
+		return
 	}
-	to = append(to, h.slots[i].entry)
+	fn(h.items[i].slot)
 	for child := 4*i + 1; child <= 4*i+4; child++ {
-		to = h.collect(child, t, to)
+		h.walk(child, t, fn)
 	}
-	return to
 }
 
-func (h *heap) put(i int, s slot) {
-	h.slots[i] = s
-	s.entry.at[h.of] = int32(i)
+func (h *heap) put(i int, it item) {
+	h.items[i] = it
+	h.at[it.slot] = int32(i)
 }
 
 func (h *heap) up(i int) {
-	s := h.slots[i]
+	it := h.items[i]
 	for i > 0 {
 		parent := (i - 1) / 4
-		if h.slots[parent].key <= s.key {
+		if h.items[parent].key <= it.key {
 			break
 		}
-		h.put(i, h.slots[parent])
+		h.put(i, h.items[parent])
 		i = parent
 	}
-	h.put(i, s)
+	h.put(i, it)
 }
 
 func (h *heap) down(i int) {
-	s := h.slots[i]
+	it := h.items[i]
 	for {
-		child := 4*i + 1
-		if child >= len(h.slots) {
+		child := h.leastChild(i)
+		if child >= len(h.items) || h.items[child].key >= it.key {
 			break
 		}
-		for other := child + 1; other < min(4*i+5, len(h.slots)); other++ {
-			if h.slots[other].key < h.slots[child].key {
-				child = other
-			}
-		}
-		if h.slots[child].key >= s.key {
-			break
-		}
-		h.put(i, h.slots[child])
+		h.put(i, h.items[child])
 		i = child
 	}
-	h.put(i, s)
+	h.put(i, it)
+}
+
+// leastChild returns the child of i with the least key, or a place beyond the
+// end if it has none.
+func (h *heap) leastChild(i int) int {
+	least := 4*i + 1
+	for child := least + 1; child < min(4*i+5, len(h.items)); child++ {
+		if h.items[child].key < h.items[least].key {
+			least = child
+		}
+	}
+	return least
 }

@@ -12,14 +12,12 @@ import (
 // store may be used in the loop. If ctx ends, List stops with its error.
 func (s *Store) List(ctx context.Context) iter.Seq2[core.Record, error] {
 	return func(yield func(core.Record, error) bool) {
-		var entries []*entry
+		var ids []core.ID
 		var recs []core.Record
 		for i := range s.shards {
 			sh := &s.shards[i]
-			sh.mu.Lock()
-			entries = sh.expiry.before(never, entries[:0])
-			sh.mu.Unlock()
-			for rest := entries; len(rest) > 0; {
+			ids = sh.ids(ids[:0])
+			for rest := ids; len(rest) > 0; {
 				if err := ctx.Err(); err != nil {
 					yield(core.Record{}, err)
 					return
@@ -37,12 +35,22 @@ func (s *Store) List(ctx context.Context) iter.Seq2[core.Record, error] {
 	}
 }
 
-// records appends the live records of some entries.
-func (sh *shard) records(entries []*entry, now int64, to []core.Record) []core.Record {
+// ids appends the IDs of all entries.
+func (sh *shard) ids(to []core.ID) []core.ID {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for _, e := range entries {
-		if !e.gone && e.live(now) {
+	for id := range sh.slots {
+		to = append(to, id)
+	}
+	return to
+}
+
+// records appends the live records of some IDs.
+func (sh *shard) records(ids []core.ID, now int64, to []core.Record) []core.Record {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, id := range ids {
+		if e, _, err := sh.find(id, now); err == nil {
 			to = append(to, e.record())
 		}
 	}

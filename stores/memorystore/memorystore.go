@@ -169,15 +169,14 @@ type Stats struct {
 
 // Stats returns the store's figures.
 func (s *Store) Stats() Stats {
-	sessions, bytes := s.budget.used()
-	return Stats{sessions, bytes, s.evicted.Load(), s.expired.Load()}
+	used := s.budget.now()
+	return Stats{used.sessions, used.bytes, s.evicted.Load(), s.expired.Load()}
 }
 
 // Count returns how many records the store holds, expired ones that were not
 // yet removed included. The error is always nil.
 func (s *Store) Count(context.Context) (int, error) {
-	sessions, _ := s.budget.used()
-	return sessions, nil
+	return s.budget.now().sessions, nil
 }
 
 // now is the time in the unit of entries.

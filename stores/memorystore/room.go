@@ -1,12 +1,16 @@
 package memorystore
 
-import "github.com/coatcheck/sessions/core"
+import (
+	"math"
 
-// makeRoom removes something so that a session of a size may fit, and reports
-// whether it found anything that it may remove. It spares the session that
-// needs the room. No lock is held.
-func (s *Store) makeRoom(size int64, spare core.ID, now int64) bool {
-	return size <= s.budget.maxBytes && (s.removeExpired(now) || s.evict(spare))
+	"github.com/coatcheck/sessions/core"
+)
+
+// makeRoom removes something so that so many more bytes may fit, and reports
+// whether there was anything that it may remove. Where nothing would help, it
+// evicts nobody. It spares the session that needs the room. No lock is held.
+func (s *Store) makeRoom(need int64, spare core.ID, now int64) bool {
+	return s.removeExpired(now) || s.budget.reaches(need) && s.evict(spare)
 }
 
 // removeExpired removes some expired records, if there are any.
@@ -29,90 +33,91 @@ func (s *Store) expireBatch(sh *shard, now int64) (removed int) {
 	sh.mu.Lock()
 	defer sh.unlock()
 	for range batch {
-		e, ok := sh.expiry.first()
+		slot, ok := sh.expiry.first(sh.entries)
 		if !ok {
 			continue
 		}
-		if e == nil || e.live(now) {
+		if slot == absent || sh.entries[slot].live(now) {
 			break
 		}
-		s.expire(sh, e)
+		s.expire(sh, slot)
 		removed++
 	}
 	return removed
 }
 
 // expire removes an entry that has expired. The shard is locked.
-func (s *Store) expire(sh *shard, e *entry) {
-	s.drop(sh, e)
+func (s *Store) expire(sh *shard, slot int32) {
+	s.drop(sh, slot)
 	s.expired.Add(1)
 }
 
 // evict removes the least recently used anonymous session of the store, except
 // one, and reports whether there was any.
 func (s *Store) evict(spare core.ID) bool {
-	search := evictSearch{spare: spare}
+	search := search{spare: spare, aside: math.MinInt64}
 	for {
 		sh, limit := search.next(s)
 		if sh == nil {
 			return false
 		}
-		if s.evictFrom(sh, limit, &search) {
+		if search.take(s, sh, limit) {
 			return true
 		}
 	}
 }
 
-// evictSearch finds the shard to evict from by the bounds that shards publish.
-type evictSearch struct {
+// search looks for the session to evict by the bounds that shards publish.
+type search struct {
 	spare core.ID
-	// The shard of the spared session publishes a bound that may be that
-	// session's. known is set once its bound without it is.
-	known bool
-	bound int64
+	aside int64 // bound of the shard of spare, leaving that aside
 }
 
 // next returns the shard with the lowest bound, nil if none has an anonymous
-// session, and the limit up to which its oldest session is the oldest of all:
-// the lowest bound of the others.
-func (q *evictSearch) next(s *Store) (best *shard, limit int64) {
-	lowest := int64(never)
-	limit = never
+// session, and the lowest bound of the others: up to that time, the oldest of
+// the shard is the oldest of all.
+func (q *search) next(s *Store) (best *shard, limit int64) {
+	lowest, limit := int64(never), int64(never)
 	for i := range s.shards {
 		sh := &s.shards[i]
 		bound := sh.oldest.Load()
-		if q.known && i == int(q.spare[0]) {
-			bound = max(bound, q.bound)
+		if sh == s.shard(q.spare) {
+			bound = max(bound, q.aside)
 		}
-		switch {
-		case bound < lowest:
+		if bound < lowest {
 			best, lowest, limit = sh, bound, lowest
-		case bound < limit:
-			limit = bound
+		} else {
+			limit = min(limit, bound)
 		}
 	}
 	return best, limit
 }
 
-// evictFrom evicts the oldest anonymous session of a shard if its last use is
-// not after limit.
-func (s *Store) evictFrom(sh *shard, limit int64, q *evictSearch) bool {
+// take evicts the oldest anonymous session of a shard if its last use is not
+// after limit. If not, the bound of the shard is higher now.
+func (q *search) take(s *Store, sh *shard, limit int64) bool {
 	sh.mu.Lock()
 	defer sh.unlock()
-	if spared := sh.entries[q.spare]; spared != nil && spared.at[byAccess] != absent {
-		sh.anonymous.remove(spared)
-		defer sh.anonymous.push(spared)
-		defer func() { q.known, q.bound = true, sh.anonymous.bound() }()
-	}
 	for range batch {
-		e, ok := sh.anonymous.first()
+		slot, ok := sh.anonymous.first(sh.entries)
+		spared := ok && slot != absent && sh.entries[slot].id == q.spare
+		if spared {
+			slot, ok = sh.anonymous.second(sh.entries)
+		}
 		if !ok {
 			continue
 		}
-		if e == nil || e.access > limit {
+		access := int64(never)
+		if slot != absent {
+			access = sh.entries[slot].access
+		}
+		if spared {
+			q.aside = access
+		}
+		if slot == absent || access > limit {
 			return false
 		}
-		s.drop(sh, e)
+		s.drop(sh, slot)
 		s.evicted.Add(1)
 		return true
 	}

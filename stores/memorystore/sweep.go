@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 	"weak"
+
+	"github.com/coatcheck/sessions/core"
 )
 
 // sweeper removes expired records in the background. It is a timer that runs
@@ -56,7 +58,7 @@ func (s *Store) sweep() {
 	s.sweeper.mu.Unlock()
 	// Whoever put a record into an empty store meanwhile found the sweeper
 	// armed, or is counted here.
-	if sessions, _ := s.budget.used(); sessions > 0 {
+	if s.budget.now().sessions > 0 {
 		s.arm()
 	}
 }
@@ -68,7 +70,7 @@ func (sh *shard) settle() bool {
 	sh.mu.Lock()
 	defer sh.unlock()
 	for range batch {
-		if _, ok := sh.anonymous.first(); ok {
+		if _, ok := sh.anonymous.first(sh.entries); ok {
 			return true
 		}
 	}
@@ -96,15 +98,13 @@ func (s *Store) Close() error {
 // with its error.
 func (s *Store) Sweep(ctx context.Context, from, to time.Time) (removed int, err error) {
 	first, end := ceil(from), ceil(to)
-	var due []*entry
+	var due []core.ID
 	for i := range s.shards {
 		sh := &s.shards[i]
 		if sh.soonest.Load() >= end {
 			continue
 		}
-		sh.mu.Lock()
-		due = sh.expiry.before(end, due[:0])
-		sh.mu.Unlock()
+		due = sh.due(end, due[:0])
 		for rest := due; len(rest) > 0; {
 			if err := ctx.Err(); err != nil {
 				return removed, err
@@ -117,12 +117,24 @@ func (s *Store) Sweep(ctx context.Context, from, to time.Time) (removed int, err
 	return removed, ctx.Err()
 }
 
-func (s *Store) sweepBatch(sh *shard, due []*entry, first, end int64) (removed int) {
+// due appends the IDs of the entries that may expire before end.
+func (sh *shard) due(end int64, to []core.ID) []core.ID {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.expiry.before(end, func(slot int32) { to = append(to, sh.entries[slot].id) })
+	return to
+}
+
+func (s *Store) sweepBatch(sh *shard, due []core.ID, first, end int64) (removed int) {
 	sh.mu.Lock()
 	defer sh.unlock()
-	for _, e := range due {
-		if !e.gone && first <= e.expires && e.expires < end {
-			s.expire(sh, e)
+	for _, id := range due {
+		slot, ok := sh.slots[id]
+		if !ok {
+			continue
+		}
+		if t := sh.entries[slot].expires; first <= t && t < end {
+			s.expire(sh, slot)
 			removed++
 		}
 	}

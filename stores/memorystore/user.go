@@ -2,87 +2,104 @@ package memorystore
 
 import (
 	"context"
-	"strings"
 	"sync"
 
 	"github.com/coatcheck/sessions/core"
 )
 
-// users is the index of sessions by user: for each the first of a chain of
-// entries. It changes in step with the entries, under the lock of their shard,
-// so that it is exact.
+// users is the index of sessions by user: for each user the first of a chain
+// of links. It changes under the lock of the session's shard, so that it is
+// exact whenever a verb has returned. Links are numbered from 1.
 type users struct {
-	mu    sync.Mutex
-	first map[string]*entry
+	mu     sync.Mutex
+	first  map[string]int32
+	blocks []*[linkBlock]link // grow without copying
+	free   int32              // first of the chain of free links
 }
 
-// move changes the user of an entry, whose shard is locked. Sessions of one
-// user share the name.
-func (u *users) move(e *entry, user string) {
+const linkBlock = 256
+
+type link struct {
+	id            core.ID
+	before, after int32
+}
+
+func (u *users) link(i int32) *link { return &u.blocks[(i-1)/linkBlock][(i-1)%linkBlock] }
+
+// add notes that a session is the user's.
+func (u *users) add(user string, id core.ID) int32 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if e.user != "" {
-		u.unlink(e)
+	if u.free == 0 {
+		u.grow()
 	}
-	e.user = user
-	if user == "" {
-		return
+	i := u.free
+	l := u.link(i)
+	u.free = l.after
+	*l = link{id: id, after: u.first[user]}
+	if l.after != 0 {
+		u.link(l.after).before = i
 	}
+	u.first[user] = i
+	return i
+}
+
+// grow adds a block of free links.
+func (u *users) grow() {
 	if u.first == nil {
-		u.first = make(map[string]*entry)
+		u.first = make(map[string]int32)
 	}
-	next := u.first[user]
-	if next == nil {
-		e.user = strings.Clone(user) // which may be part of something large
-	} else {
-		e.user = next.user
-		e.after, next.before = next, e
+	start := int32(len(u.blocks) * linkBlock)
+	u.blocks = append(u.blocks, new([linkBlock]link))
+	for i := start + linkBlock; i > start; i-- {
+		u.link(i).after = u.free
+		u.free = i
 	}
-	u.first[e.user] = e
 }
 
-func (u *users) unlink(e *entry) {
-	switch {
-	case e.before != nil:
-		e.before.after = e.after
-	case e.after != nil:
-		u.first[e.user] = e.after
-	default:
-		delete(u.first, e.user)
-		if len(u.first) == 0 {
-			u.first = nil // a map never shrinks by itself
-		}
-	}
-	if e.after != nil {
-		e.after.before = e.before
-	}
-	e.before, e.after = nil, nil
-}
-
-// of returns the entries of a user.
-func (u *users) of(user string) (entries []*entry) {
+// remove takes a session from its user.
+func (u *users) remove(user string, i int32) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for e := u.first[user]; e != nil; e = e.after {
-		entries = append(entries, e)
+	l := u.link(i)
+	switch {
+	case l.before != 0:
+		u.link(l.before).after = l.after
+	case l.after != 0:
+		u.first[user] = l.after
+	default:
+		delete(u.first, user)
 	}
-	return entries
+	if l.after != 0 {
+		u.link(l.after).before = l.before
+	}
+	*l = link{after: u.free}
+	u.free = i
+	if len(u.first) == 0 {
+		u.first, u.blocks, u.free = nil, nil, 0 // neither shrinks by itself
+	}
 }
 
-// ListUser returns the live records of a user, in no order: exactly those
-// whose last Create or Update that has returned names the user, unless they
-// come, go or change hands during the call.
-func (s *Store) ListUser(ctx context.Context, user string) ([]core.Record, error) {
-	if user == "" {
-		return nil, nil
+// ids returns the sessions of a user.
+func (u *users) ids(user string) (ids []core.ID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i := u.first[user]; i != 0; i = u.link(i).after {
+		ids = append(ids, u.link(i).id)
 	}
+	return ids
+}
+
+// ListUser returns the live records of a user, in no order. It misses none
+// whose Create or Update with this user has returned, unless the record goes
+// or changes hands meanwhile. The error is always nil.
+func (s *Store) ListUser(_ context.Context, user string) ([]core.Record, error) {
 	now := s.now()
-	entries := s.users.of(user)
-	recs := make([]core.Record, 0, len(entries))
-	for _, e := range entries {
-		sh := s.shard(e.id)
+	var recs []core.Record
+	for _, id := range s.users.ids(user) {
+		sh := s.shard(id)
 		sh.mu.Lock()
-		if !e.gone && e.live(now) && e.user == user {
+		if e, _, err := sh.find(id, now); err == nil && e.user == user {
 			recs = append(recs, e.record())
 		}
 		sh.mu.Unlock()

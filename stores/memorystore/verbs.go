@@ -14,7 +14,7 @@ func (s *Store) Load(_ context.Context, id core.ID) (core.Record, error) {
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e, err := sh.find(id, now)
+	e, _, err := sh.find(id, now)
 	if err != nil {
 		return core.Record{}, err
 	}
@@ -25,78 +25,76 @@ func (s *Store) Load(_ context.Context, id core.ID) (core.Record, error) {
 // [core.ErrExists]. A full store makes room or answers with a [*FullError].
 func (s *Store) Create(_ context.Context, rec core.Record) error {
 	rec.Values = trim(rec.Values)
-	size := recordCost(&rec)
 	for {
 		now := s.now()
-		ok, err := s.create(&rec, size, now)
-		if ok || err != nil {
+		need, err := s.create(&rec, now)
+		if need == 0 || err != nil {
 			return err
 		}
-		if !s.makeRoom(size, rec.ID, now) {
-			return s.full(size)
+		if !s.makeRoom(need, rec.ID, now) {
+			return s.full(need)
 		}
 	}
 }
 
-// create is one attempt at a Create. ok is false if there is no room.
-func (s *Store) create(rec *core.Record, size, now int64) (ok bool, err error) {
+// create is one attempt at a Create. If there is no room, it returns how many
+// bytes are needed.
+func (s *Store) create(rec *core.Record, now int64) (need int64, err error) {
 	sh := s.shard(rec.ID)
 	sh.mu.Lock()
 	defer sh.unlock()
-	if e := sh.entries[rec.ID]; e != nil {
-		if e.live(now) {
-			return false, core.ErrExists
-		}
-		s.expire(sh, e)
+	switch _, slot, err := sh.find(rec.ID, now); err {
+	case nil:
+		return 0, core.ErrExists
+	case core.ErrExpired:
+		s.expire(sh, slot)
 	}
-	if !s.budget.take(1, size) {
-		return false, nil
+	size := recordAmount(rec)
+	if !s.budget.take(size) {
+		return size.bytes, nil
 	}
 	s.insert(sh, rec)
 	s.arm()
-	return true, nil
+	return 0, nil
 }
 
 // Update replaces the live record whose version is rec.Version-1:
-// [core.ErrNotFound], [core.ErrConflict]. A record that grows in a full store
-// is treated as a new one is, but never evicted for its own sake: a refused
-// update changes nothing.
+// [core.ErrNotFound], [core.ErrConflict]. For a record that grows, a full
+// store makes room, though not by evicting that record itself, or answers with
+// a [*FullError] and changes nothing.
 func (s *Store) Update(_ context.Context, rec core.Record) error {
 	rec.Values = trim(rec.Values)
-	size := recordCost(&rec)
 	for {
 		now := s.now()
-		ok, err := s.update(&rec, size, now)
-		if ok || err != nil {
+		need, err := s.update(&rec, now)
+		if need == 0 || err != nil {
 			return err
 		}
-		if !s.makeRoom(size, rec.ID, now) {
-			return s.full(size)
+		if !s.makeRoom(need, rec.ID, now) {
+			return s.full(recordAmount(&rec).bytes)
 		}
 	}
 }
 
-// update is one attempt at an Update. ok is false if there is no room.
-func (s *Store) update(rec *core.Record, size, now int64) (ok bool, err error) {
+// update is one attempt at an Update. If there is no room, it returns how many
+// bytes are needed beside those of users.
+func (s *Store) update(rec *core.Record, now int64) (need int64, err error) {
 	sh := s.shard(rec.ID)
 	sh.mu.Lock()
 	defer sh.unlock()
-	e, err := sh.find(rec.ID, now)
+	e, slot, err := sh.find(rec.ID, now)
 	switch {
 	case err != nil:
-		return false, core.ErrNotFound
+		return 0, core.ErrNotFound
 	case e.version != rec.Version-1:
-		return false, core.ErrConflict
-	case !s.budget.take(0, size-e.cost()):
-		return false, nil
+		return 0, core.ErrConflict
 	}
-	e.set(rec)
-	sh.expiry.earlier(e)
-	s.place(sh, e, rec.User)
-	if e.user == "" {
-		sh.anonymous.earlier(e)
+	size, old := recordAmount(rec), e.amount()
+	if !s.budget.take(size.minus(old)) {
+		return size.bytes - old.fixed, nil
 	}
-	return true, nil
+	s.replace(sh, slot, rec)
+	return 0, nil
 }
 
 // Touch moves the LastAccess and ExpiresAt of a live record forward, each only
@@ -106,7 +104,7 @@ func (s *Store) Touch(_ context.Context, id core.ID, access, expires time.Time) 
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e, err := sh.find(id, now)
+	e, _, err := sh.find(id, now)
 	if err != nil {
 		return core.ErrNotFound
 	}
@@ -123,12 +121,11 @@ func (s *Store) Delete(_ context.Context, id core.ID) (existed bool, err error) 
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.unlock()
-	e := sh.entries[id]
-	if e == nil {
-		return false, nil
+	_, slot, err := sh.find(id, now)
+	if slot != absent {
+		s.drop(sh, slot)
 	}
-	s.drop(sh, e)
-	return e.live(now), nil
+	return err == nil, nil
 }
 
 // DeleteVersion removes the live record of id if its version is the given one:
@@ -138,13 +135,13 @@ func (s *Store) DeleteVersion(_ context.Context, id core.ID, version uint64) err
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.unlock()
-	e, err := sh.find(id, now)
+	e, slot, err := sh.find(id, now)
 	switch {
 	case err != nil:
 		return core.ErrNotFound
 	case e.version != version:
 		return core.ErrConflict
 	}
-	s.drop(sh, e)
+	s.drop(sh, slot)
 	return nil
 }
