@@ -135,7 +135,6 @@ const skew = time.Minute
 type Store struct {
 	revocations Revocations // or nil
 	clock       func() time.Time
-	blocks      bool
 }
 
 var (
@@ -148,10 +147,6 @@ func New(cfg Config) *Store {
 	s := &Store{revocations: cfg.Revocations, clock: cfg.Clock}
 	if s.clock == nil {
 		s.clock = time.Now
-	}
-	if s.revocations != nil {
-		n, ok := s.revocations.(core.NonBlocking)
-		s.blocks = !ok || !n.NonBlocking()
 	}
 	return s
 }
@@ -248,4 +243,10 @@ func (s *Store) Touch(context.Context, core.ID, time.Time, time.Time) error { re
 
 // NonBlocking reports whether no call waits for anything but a mutex, which
 // depends on Config.Revocations; see [core.NonBlocking].
-func (s *Store) NonBlocking() bool { return !s.blocks }
+func (s *Store) NonBlocking() bool {
+	if s.revocations == nil {
+		return true
+	}
+	n, ok := s.revocations.(core.NonBlocking)
+	return ok && n.NonBlocking()
+}

@@ -34,6 +34,10 @@ func FuzzUnpack(f *testing.F) {
 	add()
 	rec.Proof[0], rec.Previous[31], rec.PreviousUntil = 1, 1, now
 	add()
+	rec.Generation = 0
+	add()
+	rec.Generation, rec.Version = 1, 0
+	add()
 	f.Add([]byte(nil))
 	f.Add([]byte{1})
 	f.Add([]byte("MTc5NTIzNDQ3MXxCTTJvNUwzWjc2M2FP"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -475,6 +476,22 @@ func TestRevokeByID(t *testing.T) {
 	}
 	if got := s.events(); got != "" {
 		t.Errorf("nothing was ended, but there are events: %s", got)
+	}
+}
+
+// Fails if ask compares with the generation alone: what the list is given for
+// "all" fits a signed column, a generation need not.
+func TestEndOfAllGenerations(t *testing.T) {
+	s := cookiestore.New(cookiestore.Config{Revocations: cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{})})
+	rec := core.Record{ID: core.ID{1}, Version: 1, Horizon: time.Now().Add(time.Hour)}
+	if err := s.End(t.Context(), rec, math.MaxUint64); err != nil {
+		t.Fatal(err)
+	}
+	for _, generation := range []uint64{1, math.MaxInt64, math.MaxInt64 + 1, math.MaxUint64} {
+		rec.Generation = generation
+		if err := s.Update(t.Context(), rec); !errors.Is(err, core.ErrNotFound) {
+			t.Errorf("generation %d after the end of all: %v", generation, err)
+		}
 	}
 }
 
