@@ -108,11 +108,16 @@ func (s *Session) commit() error {
 		case errors.Is(err, ErrExists):
 			return storeError("create", err) // no luck of that kind exists
 		}
-		if errors.Is(err, ErrNotFound) && !s.startOver() {
-			s.m.emit(s.ctx, Event{Kind: EventGone, ID: s.rec.ID, User: s.rec.User, Err: ErrGone})
-			return ErrGone
+		if errors.Is(err, ErrNotFound) {
+			if s.startOver() {
+				continue
+			}
+			err = ErrGone
 		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if errors.Is(err, ErrGone) {
+			s.m.emit(s.ctx, Event{Kind: EventGone, ID: s.rec.ID, User: s.rec.User, Err: err})
+		}
+		if err != nil {
 			return err
 		}
 	}

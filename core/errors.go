@@ -78,8 +78,7 @@ func (e *ValueError) Error() string {
 // Unwrap returns the codec's error. Its text may quote the value: do not log it.
 func (e *ValueError) Unwrap() error { return e.err }
 
-// KeyError says that a name cannot be a key, or an application name cannot be
-// a namespace.
+// KeyError says that a name cannot be a key, a namespace or a user, and why.
 type KeyError struct {
 	Name string
 	Rule string

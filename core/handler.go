@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"slices"
@@ -120,7 +121,7 @@ func (e *exchange) writeHeader() {
 // fail writes the error page in place of the handler's answer.
 func (e *exchange) fail(err error) {
 	e.failure = err
-	if Status(err) != http.StatusConflict {
+	if !errors.Is(err, ErrGone) && err != e.session.loadErr { // those were told already
 		e.session.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: e.session.rec.ID, Err: err})
 	}
 	e.hijacked = false // it was about to be; the connection still is an HTTP one
@@ -167,7 +168,7 @@ func (e *exchange) end() {
 func (e *exchange) finish() {
 	s := &e.session
 	before := s.err
-	if err := s.commit(); err != nil && before == nil {
+	if err := s.commit(); err != nil && before == nil && !errors.Is(err, ErrGone) {
 		s.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: s.rec.ID, Err: err})
 	}
 }

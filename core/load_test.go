@@ -312,6 +312,7 @@ func TestStoreFailureIsNotLogout(t *testing.T) {
 	})
 	mustStatus(t, rec, 503)
 	noCookie(t, rec)
+	mustBe(t, "events", w.events(), "created, login, load failed")
 	if strings.Contains(rec.Body.String(), "secret-host") {
 		t.Error("the error page shows the engine's error")
 	}

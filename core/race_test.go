@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,9 @@ func TestPopIsAtomic(t *testing.T) {
 		}
 		if meanwhile == "" {
 			mustBe(t, "requests that took the value", taken, 1)
+			if got := w.events(); strings.Count(got, "gone") != 19 || strings.Contains(got, "failed") {
+				t.Errorf("events %s", got)
+			}
 			mustBe(t, "value", c.get("flash"), nil)
 		} else {
 			mustBe(t, "requests that took a value twice", taken, 0)
@@ -249,7 +253,11 @@ func TestManyTriesEnd(t *testing.T) {
 		}
 		return nil
 	})
+	w.events()
 	mustStatus(t, c.use(func(s *core.Session) { s.Set("a", 2) }), 409)
+	if got := w.events(); !strings.HasSuffix(got, "conflict, commit failed") {
+		t.Errorf("events %s", got)
+	}
 	w.store.interfere(nil)
 	mustBe(t, "value", c.get("a"), any(int64(1)))
 }

@@ -229,7 +229,11 @@ func (s *Session) Login(user string) {
 	if !s.use(true) || !s.canSetCookie() {
 		return
 	}
-	if user == "" || len(user) > maxUserLen {
+	switch {
+	case user == "":
+		s.fail(&KeyError{user, "a user must not be empty; call Destroy to log out"})
+		return
+	case len(user) > maxUserLen:
 		s.fail(&TooLargeError{What: "user", Size: len(user), Limit: maxUserLen})
 		return
 	}

@@ -599,6 +599,12 @@ func TestLimits(t *testing.T) {
 			t.Errorf("Err at once: %v", s.Err())
 		}
 	})
+	mustStatus(t, c.use(func(s *core.Session) {
+		s.Login("")
+		if s.Err() == nil || s.User() != "" {
+			t.Errorf("an empty user: %v", s.Err())
+		}
+	}), 500)
 	check("user", func(s *core.Session) { s.Login(strings.Repeat("u", 256)) })
 
 	w = newWorld(t)
