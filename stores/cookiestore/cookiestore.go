@@ -41,7 +41,7 @@
 // The numbers:
 //
 //  1. Once per Config.TouchInterval, reading sets the cookie anew, because the
-//     time of the last access is in it.
+//     time of the last access is in it; and once after a change of secrets.
 //  2. [core.Session.Destroy] clears the cookie, and returns
 //     [core.ErrNotRevocable]; so does Manager.Revoke, which does nothing. A copy
 //     is accepted until its limits pass: keep Config.IdleTimeout and
@@ -65,9 +65,10 @@
 //
 // With a list, every request that uses its session asks whether the session is
 // over, and one that cannot be told is answered with an error: a list that is
-// down logs nobody out and lets nobody in. The list holds sessions that were
-// ended, not those that live, each until the longest deadline that it ever had
-// plus a minute for clocks that differ.
+// down logs nobody out and lets nobody in. The list has an entry for each
+// session that was ended, or whose token or longest deadline changed, and none
+// for the others. It is kept until the longest deadline that the session ever
+// had, plus a minute for clocks that differ.
 //
 // [MemoryRevocations] is a list for one process. It forgets on restart: a
 // cookie that was logged out before is then accepted again, until its limits
