@@ -114,7 +114,8 @@ func (k Key[T]) Pop(v View) (value T, ok bool) {
 //
 // fn may run several times, later than this call, and must be pure: nothing but
 // its argument may decide its result, and it must not use the session (which
-// is locked meanwhile: that would never return).
+// is locked meanwhile: that would never return). A map or slice that it is
+// given is decoded anew each time, so it may change that and return it.
 func (k Key[T]) Update(v View, fn func(T) T) T {
 	var result T
 	s, name, ok := enter(v, k.name, true)
