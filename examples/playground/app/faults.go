@@ -97,9 +97,14 @@ func (f *faults) next(verb string) string {
 	return p.mode
 }
 
-// call makes one call of a verb, or fails it.
+// call makes one call of a verb, or fails it. As with an engine at the other
+// end of a network, nothing comes of a call whose context has ended.
 func (f *faults) call(ctx context.Context, verb string, do func() error) error {
-	switch f.next(verb) {
+	mode := f.next(verb)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch mode {
 	case faultError:
 		return errInjected
 	case faultAfter:

@@ -85,6 +85,7 @@ func TestGracefulShutdown(t *testing.T) {
 		u.post("/put", "k", "k", "v", "1").want(t, "put", 200)
 		finish := u.slow("op", "write", "k", "k", "v", "2")
 		p.stop()
+		p.awaitClosed()
 		finish().want(t, "a write under way", 200, "ok", true)
 		if status := <-p.exit; status != 0 {
 			t.Errorf("exit status %d", status)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -343,6 +344,19 @@ func jsonEqual(a, b any) bool {
 		panic(err)
 	}
 	return bytes.Equal(x, y)
+}
+
+// awaitClosed returns when the server takes no connections any more.
+func (p *playground) awaitClosed() {
+	p.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			return
+		}
+		conn.Close()
+	}
+	p.t.Fatal("the server goes on taking connections")
 }
 
 // calls is how often each verb of the store was called.

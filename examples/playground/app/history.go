@@ -58,14 +58,8 @@ type pendingKey struct{}
 func (h *history) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &pending{e: entry{At: time.Now(), Method: r.Method, Path: r.URL.Path, Did: didNothing}}
-		inner := r.WithContext(context.WithValue(r.Context(), pendingKey{}, p))
-		defer func() {
-			if r.MultipartForm == nil { // whose files net/http removes
-				r.MultipartForm = inner.MultipartForm
-			}
-			h.add(p)
-		}()
-		next.ServeHTTP(w, inner)
+		defer h.add(p)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), pendingKey{}, p)))
 	})
 }
 

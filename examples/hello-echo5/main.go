@@ -1,0 +1,31 @@
+// hello-echo5 counts visits with Echo, version 5.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+
+	"github.com/coatcheck/sessions/adapters/echo5session"
+	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/memorystore"
+	"github.com/labstack/echo/v5"
+)
+
+var visits = core.NewKey[int]("visits")
+
+func handler() http.Handler {
+	sessions := core.MustNew(core.Config{Store: memorystore.New(memorystore.Config{})})
+	e := echo.New()
+	e.Use(echo5session.New(sessions))
+	e.GET("/", func(c *echo.Context) error {
+		s := echo5session.Get(c)
+		n := visits.Update(s, func(n int) int { return n + 1 })
+		return c.String(http.StatusOK, fmt.Sprintf("visit %d\n", n))
+	})
+	return e
+}
+
+func main() {
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler()))
+}
