@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -20,6 +21,7 @@ import (
 //	[8]   ExpiresAt, likewise
 //	[32]  mark, in form 2: [8] until, [8] stamp, [16] user
 //	rest  the record in its own stored form
+//	[4]   CRC-32C of that
 type envelope struct {
 	rec  core.Record
 	mark mark // zero without a user
@@ -28,8 +30,10 @@ type envelope struct {
 const (
 	formPlain, formMarked = 1, 2
 	headLen, markLen      = 1 + 3*8, 2*8 + tagLen
-	tagLen                = 16
+	tagLen, sumLen        = 16, 4
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // mark is what a record knows of its entry in the list of its user.
 type mark struct {
@@ -63,7 +67,7 @@ func (e *envelope) expired(now time.Time) bool { return !now.Before(e.rec.Expire
 
 // seal returns the stored form of a record, as an argument of a command.
 func seal(rec core.Record, m mark) string {
-	b := make([]byte, 0, headLen+markLen+256+len(rec.User)+len(rec.Values))
+	b := make([]byte, 0, headLen+markLen+sumLen+192+len(rec.User)+len(rec.Values))
 	form := byte(formPlain)
 	if rec.User != "" {
 		form = formMarked
@@ -75,7 +79,9 @@ func seal(rec core.Record, m mark) string {
 	if rec.User != "" {
 		b = m.append(b)
 	}
+	start := len(b)
 	b, _ = rec.AppendBinary(b)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 	return rueidis.BinaryString(b)
 }
 
@@ -83,16 +89,20 @@ func seal(rec core.Record, m mark) string {
 // shares memory with data.
 func parse(id core.ID, data []byte) (envelope, error) {
 	var e envelope
-	if len(data) < headLen {
+	if len(data) < headLen+sumLen {
 		return envelope{}, fmt.Errorf("%w: envelope cut short", core.ErrCorrupt)
 	}
 	head, rest := data[:headLen], data[headLen:]
 	switch {
-	case head[0] == formMarked && len(rest) >= markLen:
+	case head[0] == formMarked && len(rest) >= markLen+sumLen:
 		e.mark.read(rest)
 		rest = rest[markLen:]
 	case head[0] != formPlain:
 		return envelope{}, fmt.Errorf("%w: unknown envelope", core.ErrCorrupt)
+	}
+	rest, sum := rest[:len(rest)-sumLen], rest[len(rest)-sumLen:]
+	if crc32.Checksum(rest, castagnoli) != binary.BigEndian.Uint32(sum) {
+		return envelope{}, fmt.Errorf("%w: wrong checksum", core.ErrCorrupt)
 	}
 	if err := e.rec.UnmarshalBinary(rest); err != nil {
 		return envelope{}, err

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// lease is how long a lock outlives its holder. It is renewed meanwhile.
-	lease = 5 * time.Second
+	// lockLease is how long a lock outlives its holder. It is renewed
+	// meanwhile.
+	lockLease = 5 * time.Second
 	// releaseTimeout bounds the end of a request whose lock cannot be given
 	// back.
 	releaseTimeout = time.Second
@@ -51,7 +52,7 @@ func (s *Store) Lock(ctx context.Context, id core.ID) (unlock func(), err error)
 // acquire takes the lease when it is free.
 func (s *Store) acquire(ctx context.Context, key, owner string) error {
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
-		err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().PxMilliseconds(lease.Milliseconds()).Build()).Error()
+		err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().PxMilliseconds(s.lease.Milliseconds()).Build()).Error()
 		if lost(err) {
 			s.release(key, owner) // it may have been given
 		}
@@ -80,7 +81,7 @@ return redis.call('DEL', KEYS[1])`)
 
 // renew prolongs the lease until done is closed or another has it.
 func (s *Store) renew(key, owner string, done <-chan struct{}) {
-	ticker := time.NewTicker(lease / 3)
+	ticker := time.NewTicker(s.lease / 3)
 	defer ticker.Stop()
 	for {
 		select {
@@ -88,8 +89,8 @@ func (s *Store) renew(key, owner string, done <-chan struct{}) {
 			return
 		case <-ticker.C:
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), lease/3)
-		code, err := s.run(ctx, renewScript, key, owner, strconv.FormatInt(lease.Milliseconds(), 10))
+		ctx, cancel := context.WithTimeout(context.Background(), s.lease/3)
+		code, err := s.run(ctx, renewScript, key, owner, strconv.FormatInt(s.lease.Milliseconds(), 10))
 		cancel()
 		if err == nil && code != codeDone {
 			return

@@ -36,9 +36,10 @@
 // # Failures
 //
 // A command that may have changed something is never repeated: if its answer
-// is lost, the call fails. A read is tried once more, which rides over a cut
-// connection, and always asks the primary: a replica may still serve a session
-// that was ended.
+// is lost, the call fails, so the first writes after the server restarted may
+// fail. Loading a session is tried anew on another connection, at once and a few
+// times. It always asks the primary: a replica may still have a session that was
+// ended.
 //
 // # Durability
 //
@@ -87,6 +88,10 @@ const (
 	// slack is how much longer than its ExpiresAt a record is kept, so that
 	// the server's clock ends no session that is live by ours.
 	slack = time.Minute
+
+	// maxReads is how often a read is tried: a client has 4 connections by
+	// default, and after a restart of the server each may be dead.
+	maxReads = 5
 )
 
 // Store is a [core.Store] in Redis. It can list by user, go through all its
@@ -98,6 +103,7 @@ type Store struct {
 	prefix string
 	clock  func() time.Time
 	queues queues
+	lease  time.Duration // of a lock
 }
 
 var (
@@ -128,7 +134,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	return &Store{client: client, prefix: cfg.Prefix, clock: cfg.Clock, queues: newQueues()}, nil
+	return &Store{client: client, prefix: cfg.Prefix, clock: cfg.Clock, queues: newQueues(), lease: lockLease}, nil
 }
 
 func (s *Store) recordKey(id core.ID) string { return s.prefix + ":s:" + id.String() }
@@ -147,11 +153,12 @@ func (s *Store) Load(ctx context.Context, id core.ID) (core.Record, error) {
 }
 
 func (s *Store) load(ctx context.Context, id core.ID) (envelope, error) {
-	env, err := open(id, s.client.Do(ctx, s.get(id)))
-	if lost(err) && ctx.Err() == nil {
-		env, err = open(id, s.client.Do(ctx, s.get(id)))
+	for try := 1; ; try++ {
+		env, err := open(id, s.client.Do(ctx, s.get(id)))
+		if try == maxReads || !lost(err) || ctx.Err() != nil {
+			return env, failure(ctx, err)
+		}
 	}
-	return env, failure(ctx, err)
 }
 
 // get is a GET that the client does not know to be a read, so that it neither

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -117,10 +116,6 @@ func (s *server) kill() {
 	}
 }
 
-// pause stops the server in its tracks until resume.
-func (s *server) pause()  { s.cmd.Process.Signal(syscall.SIGSTOP) }
-func (s *server) resume() { s.cmd.Process.Signal(syscall.SIGCONT) }
-
 func (s *server) close() {
 	s.kill()
 	os.RemoveAll(s.dir)
@@ -203,6 +198,17 @@ func newStore(t testing.TB, client rueidis.Client, clock func() time.Time) *Stor
 	}
 	t.Cleanup(func() { removeAll(t, store) })
 	return store
+}
+
+// beside returns a store on the same keys with another client, as another
+// process has.
+func beside(t testing.TB, s *Store, client rueidis.Client) *Store {
+	t.Helper()
+	other, err := New(client, Config{Prefix: s.prefix, Clock: s.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other
 }
 
 // removeAll removes the keys of a store.
