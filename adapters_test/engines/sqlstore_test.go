@@ -18,34 +18,85 @@ import (
 	"github.com/coatcheck/sessions/stores/storetest"
 )
 
-func TestSQLite(t *testing.T) { storetest.Run(t, sqliteStore) }
+func TestSQLite(t *testing.T)     { storetest.Run(t, sqlite.factory) }
+func TestPostgreSQL(t *testing.T) { storetest.Run(t, postgres.factory) }
+func TestMariaDB(t *testing.T)    { storetest.Run(t, mariadb.factory) }
 
-func TestPostgreSQL(t *testing.T) { storetest.Run(t, postgresStore) }
+func BenchmarkSQLite(b *testing.B)     { storetest.Bench(b, sqlite.factory) }
+func BenchmarkPostgreSQL(b *testing.B) { storetest.Bench(b, postgres.factory) }
+func BenchmarkMariaDB(b *testing.B)    { storetest.Bench(b, mariadb.factory) }
 
-func TestMariaDB(t *testing.T) { storetest.Run(t, mariadbStore) }
-
-func sqliteStore(t testing.TB, clock func() time.Time) core.Store {
-	return newStore(t, sqliteDB(t), sqlstore.Config{Dialect: sqlstore.SQLite, Clock: clock})
+// database is an engine that sqlstore speaks to.
+type database struct {
+	name, driver string
+	dialect      sqlstore.Dialect
+	// dsn names the server that the tests share, or a new file.
+	dsn func(t testing.TB) string
 }
 
-func postgresStore(t testing.TB, clock func() time.Time) core.Store {
-	return newStore(t, open(t, "pgx", servers.Postgres(t).URL()), sqlstore.Config{Dialect: sqlstore.PostgreSQL, Clock: clock})
+var (
+	sqlite = database{"SQLite", "sqlite", sqlstore.SQLite, func(t testing.TB) string {
+		return "file:" + filepath.Join(t.TempDir(), "sessions.db") + "?_pragma=busy_timeout(100)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	}}
+	postgres  = database{"PostgreSQL", "pgx", sqlstore.PostgreSQL, func(t testing.TB) string { return servers.Postgres(t).URL() }}
+	mariadb   = database{"MariaDB", "mysql", sqlstore.MySQL, func(t testing.TB) string { return servers.MariaDB(t).URL() }}
+	databases = []database{sqlite, postgres, mariadb}
+)
+
+// each runs a test on every database.
+func each(t *testing.T, test func(t *testing.T, d database)) {
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) { test(t, d) })
+	}
 }
 
-func mariadbStore(t testing.TB, clock func() time.Time) core.Store {
-	return newStore(t, open(t, "mysql", servers.MariaDB(t).URL()), sqlstore.Config{Dialect: sqlstore.MySQL, Clock: clock})
+func (d database) factory(t testing.TB, clock func() time.Time) core.Store {
+	return d.store(t, d.open(t, d.dsn(t)), sqlstore.Config{Clock: clock})
 }
 
-// sqliteDB opens a database in a file of its own.
-func sqliteDB(t testing.TB) *sql.DB {
+// store returns a store on a table that is gone when the test ends: a new one,
+// unless cfg names one.
+func (d database) store(t testing.TB, db *sql.DB, cfg sqlstore.Config) *sqlstore.Store {
 	t.Helper()
-	return open(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "sessions.db")+
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
+	s := d.bare(t, db, cfg)
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
-func open(t testing.TB, driver, dsn string) *sql.DB {
+// bare is store without the table.
+func (d database) bare(t testing.TB, db *sql.DB, cfg sqlstore.Config) *sqlstore.Store {
 	t.Helper()
-	db, err := sql.Open(driver, dsn)
+	cfg.Dialect = d.dialect
+	if cfg.Table == "" {
+		cfg.Table = newTable()
+	}
+	if cfg.SweepInterval == 0 {
+		cfg.SweepInterval = -1
+	}
+	s, err := sqlstore.New(db, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Drop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	})
+	return s
+}
+
+var tables atomic.Int64
+
+// newTable returns a name that no table has, in this run or one before.
+func newTable() string { return fmt.Sprintf("t%x_%d", time.Now().UnixNano(), tables.Add(1)) }
+
+// open returns a pool of its own for each call.
+func (d database) open(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(d.driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,29 +104,4 @@ func open(t testing.TB, driver, dsn string) *sql.DB {
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(16)
 	return db
-}
-
-var tables atomic.Int64
-
-// newStore makes a store on a table of its own, unless cfg names one.
-func newStore(t testing.TB, db *sql.DB, cfg sqlstore.Config) *sqlstore.Store {
-	t.Helper()
-	if cfg.Table == "" {
-		cfg.Table = fmt.Sprintf("sessions_%d_%d", time.Now().UnixNano(), tables.Add(1))
-	}
-	if cfg.SweepInterval == 0 {
-		cfg.SweepInterval = -1
-	}
-	store, err := sqlstore.New(db, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		store.Close()
-		store.Drop(context.Background())
-	})
-	return store
 }

@@ -12,7 +12,7 @@ import (
 
 // fake is a database that does what a test says, call by call.
 type fake struct {
-	// answer is called with each statement, one at a time.
+	// answer is called with each statement.
 	answer func(ctx context.Context, query string, args []driver.NamedValue) reply
 
 	mu    sync.Mutex
@@ -34,8 +34,8 @@ func (f *fake) open(t testing.TB) *sql.DB {
 
 func (f *fake) do(ctx context.Context, query string, args []driver.NamedValue) reply {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.calls = append(f.calls, query)
+	f.mu.Unlock()
 	return f.answer(ctx, query, args)
 }
 

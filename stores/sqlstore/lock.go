@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -65,11 +64,7 @@ func (l *held) acquire(ctx context.Context) error {
 		if got {
 			return nil
 		}
-		timer := time.NewTimer(poll/2 + mathrand.N(poll))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause(ctx, poll); ctx.Err() != nil {
 			return fmt.Errorf("sqlstore: lock: %w", ctx.Err())
 		}
 	}

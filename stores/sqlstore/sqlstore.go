@@ -35,9 +35,11 @@
 //     prepares each statement once for each connection. clientFoundRows may be
 //     on or off. A session must fit into the server's max_allowed_packet.
 //   - SQLite, tested with modernc.org/sqlite. The store prepares statements
-//     here too. Writers wait for each other, so give every connection a busy
-//     timeout, and let readers go on meanwhile with a write-ahead log:
-//     file:sessions.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL).
+//     here too, and lets its writers queue up. Readers go on beside a writer
+//     with a write-ahead log; a short busy timeout covers other processes. For
+//     modernc.org/sqlite:
+//     file:sessions.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(100).
+//     No driver ends a busy wait with its context, so a long one delays that.
 //     A database in memory needs SetMaxOpenConns(1).
 //
 // # Time
@@ -116,7 +118,8 @@ type Store struct {
 	sweeper *sweeper
 	queues  queues
 
-	prepared sync.Map // from a text to its *sql.Stmt
+	prepared sync.Map      // from a text to its *sql.Stmt
+	writer   chan struct{} // has room for one; nil where many can write
 }
 
 var (
@@ -164,7 +167,7 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 	case cfg.SweepBatch < 0 || cfg.SweepBatch > maxSweepBatch:
 		return bad("SweepBatch is %d; use 1 to %d", cfg.SweepBatch, maxSweepBatch)
 	}
-	return &Store{
+	s := &Store{
 		db:      db,
 		dialect: cfg.Dialect,
 		table:   cfg.Table,
@@ -172,7 +175,11 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 		clock:   cfg.Clock,
 		batch:   cfg.SweepBatch,
 		sweeper: newSweeper(cfg.SweepInterval, cfg.Logger),
-	}, nil
+	}
+	if s.dialect == SQLite {
+		s.writer = make(chan struct{}, 1)
+	}
+	return s, nil
 }
 
 // Close ends the sweeping, waits for one under way, and gives up the prepared
@@ -360,6 +367,11 @@ func encode(rec core.Record) ([]byte, error) {
 // exec runs a statement and returns how many rows it affected.
 func (s *Store) exec(ctx context.Context, verb, query string, args ...any) (n int64, err error) {
 	err = s.run(ctx, verb, func() error {
+		done, err := s.turn(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
 		res, err := s.execContext(ctx, query, args...)
 		if err == nil {
 			n, err = res.RowsAffected()
@@ -405,21 +417,24 @@ func collect[T any](ctx context.Context, s *Store, verb, query string, args []an
 	return all, err
 }
 
-// run calls fn again while the engine rolls it back, and names the verb in its
-// error. No value of a session is in the text that it adds.
+// run calls fn again while the engine did nothing and asks to try again, and
+// names the verb in its error. No value of a session is in the text that it adds.
 func (s *Store) run(ctx context.Context, verb string, fn func() error) error {
+	begun := time.Now()
 	for n := 1; ; n++ {
 		err := fn()
 		switch {
 		case err == nil, err == core.ErrNotFound:
 			return err
 		case n < maxRuns && ctx.Err() == nil && rolledBack(err):
-			continue
+		case time.Since(begun) < maxBusy && ctx.Err() == nil && s.busy(err):
+			pause(ctx, 5*time.Millisecond)
 		case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
 			// Some drivers tell of a lost connection instead.
 			return fmt.Errorf("sqlstore: %s: %w (%w)", verb, ctx.Err(), err)
+		default:
+			return fmt.Errorf("sqlstore: %s: %w", verb, err)
 		}
-		return fmt.Errorf("sqlstore: %s: %w", verb, err)
 	}
 }
 

@@ -210,6 +210,91 @@ func TestRolledBack(t *testing.T) {
 	}
 }
 
+// SQLite has one writer at a time: the writers of a store queue up, in order,
+// and readers do not.
+// Fails if exec takes no turn.
+func TestWritersQueueUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const writers = 5
+		step := make(chan struct{})
+		f := &fake{}
+		f.answer = func(_ context.Context, query string, _ []driver.NamedValue) reply {
+			if strings.HasPrefix(query, "SELECT") {
+				return reply{}
+			}
+			<-step
+			return reply{affected: 1}
+		}
+		db := f.open(t)
+		defer db.Close()
+		s, err := New(db, Config{Dialect: SQLite})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for range writers {
+			go func() {
+				if err := s.Update(t.Context(), record()); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		for i := range writers {
+			synctest.Wait()
+			if n := f.count(); n != i+1 {
+				t.Fatalf("%d statements are under way or done, want %d", n, i+1)
+			}
+			step <- struct{}{}
+		}
+		synctest.Wait()
+
+		go s.Update(t.Context(), record())
+		synctest.Wait()
+		if _, err := s.Load(t.Context(), core.ID{1}); err != core.ErrNotFound {
+			t.Errorf("Load beside a writer: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Update(ctx, record()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a writer in the queue whose context ended: %v", err)
+		}
+		step <- struct{}{}
+	})
+}
+
+// While another process writes, a statement is tried again, until its context
+// ends, or for long.
+// Fails if run does not ask busy.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := time.Now().Add(10 * time.Second)
+		f := &fake{answer: func(context.Context, string, []driver.NamedValue) reply {
+			if time.Now().Before(free) {
+				return reply{err: errors.New("database is locked (5) (SQLITE_BUSY)")}
+			}
+			return reply{affected: 1}
+		}}
+		db := f.open(t)
+		defer db.Close()
+		s, err := New(db, Config{Dialect: SQLite})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Update(ctx, record()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("busy for longer than the context: %v", err)
+		}
+		if err := s.Update(t.Context(), record()); err != nil || time.Now().Before(free) {
+			t.Errorf("busy for a while: %v", err)
+		}
+		free = free.Add(time.Hour)
+		if err := s.Update(t.Context(), record()); err == nil {
+			t.Error("busy for an hour: no error")
+		}
+	})
+}
+
 // Whatever a driver says when its context ended, the context's error is there.
 // Fails if run does not add it.
 func TestContextError(t *testing.T) {
@@ -340,6 +425,8 @@ type leases struct {
 func newLeases() *leases {
 	l := &leases{}
 	l.answer = func(_ context.Context, query string, args []driver.NamedValue) reply {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		arg := func(i int) any { return args[i].Value }
 		switch {
 		case l.failing:
