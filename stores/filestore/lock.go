@@ -1,0 +1,206 @@
+package filestore
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/coatcheck/sessions/core"
+)
+
+// Lock waits until the lock of id is free, here and in all other processes, or
+// until ctx ends: then its error wraps the context's. If the process ends, so
+// does the lock. It holds nobody off the record; see [core.Locker].
+//
+// In one process waiters are served in the order of arrival. A waiter of
+// another process notices within some ten milliseconds that the lock is free.
+func (s *Store) Lock(ctx context.Context, id core.ID) (unlock func(), err error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	s.life.RUnlock() // a lock is held for long, and Close does not wait for it
+	name := hex.EncodeToString(id[:])
+	if err := s.locks.acquire(ctx, name); err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(func() { s.locks.release(name) }), nil
+}
+
+// hold takes the lock under which the record of id is changed, and returns
+// what releases it.
+func (s *Store) hold(ctx context.Context, id core.ID) (release func(), err error) {
+	name := bucketName(id[len(id)-1])
+	if err := s.locks.acquire(ctx, name); err != nil {
+		return nil, err
+	}
+	return func() { s.locks.release(name) }, nil
+}
+
+// locks are locks by name, which one goroutine of one process has at a time.
+//
+// A lock is a file below dir that its process has flocked. To be next in line
+// is a lock itself: its file's name ends in waiting, and who sees it there
+// queues up behind it. So a process that releases a lock to take it again at
+// once, request after request, does not starve the others.
+//
+// Files may be removed by who has them flocked: whoever flocks a file looks
+// whether its name is still the file's.
+type locks struct {
+	dir     *os.Root
+	closing <-chan struct{}
+
+	mu    sync.Mutex
+	queue map[string]*queue
+}
+
+// queue is the goroutines of this process that want or have a lock. There is
+// one only while there are any.
+type queue struct {
+	turn  chan struct{} // has an element while a goroutine has its turn
+	count int
+	file  *os.File // flocked, if who has the turn has the lock
+}
+
+const (
+	openLock  = "open"  // of who opens the directory
+	sweepLock = "sweep" // of who sweeps in the background
+	waiting   = ".next"
+
+	// Between two attempts a waiter pauses for shortest at first, doubled
+	// each time up to longest.
+	shortest = 100 * time.Microsecond
+	longest  = 10 * time.Millisecond
+)
+
+// acquire waits for a lock until ctx ends.
+func (l *locks) acquire(ctx context.Context, name string) error {
+	l.mu.Lock()
+	q := l.queue[name]
+	if q == nil {
+		if l.queue == nil {
+			l.queue = map[string]*queue{}
+		}
+		q = &queue{turn: make(chan struct{}, 1)}
+		l.queue[name] = q
+	}
+	q.count++
+	l.mu.Unlock()
+
+	var err error
+	select {
+	case q.turn <- struct{}{}:
+		if q.file, err = l.claim(ctx, name); err == nil {
+			return nil
+		}
+		<-q.turn
+	case <-ctx.Done():
+		err = fmt.Errorf("filestore: waiting for a lock: %w", ctx.Err())
+	case <-l.closing:
+		err = errClosed
+	}
+	l.leave(name, q)
+	return err
+}
+
+// release gives up a lock that acquire took.
+func (l *locks) release(name string) {
+	l.mu.Lock()
+	q := l.queue[name]
+	l.mu.Unlock()
+	l.drop(name, q.file)
+	q.file = nil
+	<-q.turn
+	l.leave(name, q)
+}
+
+func (l *locks) leave(name string, q *queue) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q.count--; q.count == 0 {
+		delete(l.queue, name)
+	}
+}
+
+// claim waits for a lock against other processes.
+func (l *locks) claim(ctx context.Context, name string) (*os.File, error) {
+	if _, err := l.dir.Lstat(name + waiting); errors.Is(err, os.ErrNotExist) {
+		if f, err := l.try(name); f != nil || err != nil {
+			return f, err
+		}
+	}
+	next, err := l.poll(ctx, name+waiting)
+	if err != nil {
+		return nil, err
+	}
+	defer l.drop(name+waiting, next)
+	return l.poll(ctx, name)
+}
+
+// poll tries until ctx ends.
+func (l *locks) poll(ctx context.Context, name string) (*os.File, error) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for pause := shortest; ; pause = min(2*pause, longest) {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("filestore: waiting for a lock: %w", ctx.Err())
+		case <-l.closing:
+			return nil, errClosed
+		}
+		if f, err := l.try(name); f != nil || err != nil {
+			return f, err
+		}
+		timer.Reset(pause/2 + rand.N(pause/2))
+	}
+}
+
+// try takes a lock if it is free. It returns nil if it is not.
+func (l *locks) try(name string) (*os.File, error) {
+	f, err := l.dir.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("filestore: %w", err)
+	}
+	ok, err := flock(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("filestore: %w", err)
+	}
+	if ok {
+		mine, err := f.Stat()
+		named, err2 := l.dir.Lstat(name)
+		if err == nil && err2 == nil && os.SameFile(mine, named) {
+			return f, nil
+		}
+	}
+	f.Close()
+	return nil, nil
+}
+
+// drop frees a lock. The files of the few locks that records are changed under
+// stay; the others are one to a session.
+func (l *locks) drop(name string, f *os.File) {
+	if !stays(name) {
+		l.dir.Remove(name)
+	}
+	f.Close()
+}
+
+func stays(name string) bool { return len(name) == 2 }
+
+// clear removes the file of a lock if its process left it behind.
+func (l *locks) clear(name string) error {
+	if stays(name) {
+		return nil
+	}
+	f, err := l.try(name)
+	if f != nil {
+		l.drop(name, f)
+	}
+	return err
+}
