@@ -1,7 +1,6 @@
 package memorystore
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -63,10 +62,13 @@ func (e *entry) amount() amount { return newAmount(e.user, e.values, e.previous 
 // trim copies values that would keep much more memory alive than they need.
 func trim(values []byte) []byte {
 	if cap(values) > len(values)+len(values)/3+grain {
-		return bytes.Clone(values)
+		return exact(values)
 	}
 	return values
 }
+
+// exact copies values into just as much memory.
+func exact(values []byte) []byte { return append(make([]byte, 0, len(values)), values...) }
 
 // set takes over what an update may change, except the user: see Store.setUser.
 func (e *entry) set(rec *core.Record) {

@@ -101,7 +101,7 @@ func (sh *shard) remove(slot int32) {
 	if sh.anonymous.has(slot) {
 		sh.anonymous.remove(slot)
 	}
-	if n := len(sh.slots); n == 0 || n < len(sh.entries)/8 && len(sh.entries) > 1024 {
+	if n := len(sh.entries); n > 16 && len(sh.slots) < n/8 {
 		sh.rebuild()
 	}
 }
@@ -109,15 +109,12 @@ func (sh *shard) remove(slot int32) {
 // rebuild puts the entries into as few slots as there are: neither a map nor a
 // slice shrinks by itself.
 func (sh *shard) rebuild() {
-	entries, n := sh.entries, len(sh.slots)
-	sh.slots, sh.entries, sh.free = nil, nil, nil
+	entries := sh.entries
+	slots := make(map[core.ID]int32, len(sh.slots))
+	sh.slots, sh.entries, sh.free = slots, nil, nil
 	for _, h := range []*heap{&sh.expiry, &sh.anonymous} {
 		h.items, h.at = nil, nil
 	}
-	if n == 0 {
-		return
-	}
-	sh.slots = make(map[core.ID]int32, n)
 	for _, e := range entries {
 		if e != nil {
 			sh.insert(e)

@@ -149,7 +149,7 @@ func (r *snapshotReader) next() (rec core.Record, err error) {
 	if crc32.Checksum(r.buf.Bytes(), castagnoli) != sum || rec.UnmarshalBinary(r.buf.Bytes()) != nil {
 		return rec, errDamaged
 	}
-	rec.Values = bytes.Clone(rec.Values) // the buffer will be used again
+	rec.Values = exact(rec.Values) // the buffer will be used again
 	return rec, nil
 }
 
