@@ -85,6 +85,9 @@ func (p *probe) do(ctx context.Context, verb string, call func(context.Context) 
 		f = p.fault
 	}
 	p.mu.Unlock()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
 	switch f {
 	case errorBefore:
 		return errInjected
