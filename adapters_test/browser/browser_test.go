@@ -133,6 +133,9 @@ func call[P, R any](t *testing.T, tab context.Context, command cdp.Command[P, R]
 	return v
 }
 
+// css is a selector. A plain string would be searched for as text, too.
+func css(selector string) chromedp.CSS { return chromedp.CSS(selector) }
+
 // sessionCookie returns the session's cookie as the browser holds it, or nil.
 func sessionCookie(t *testing.T, tab context.Context, url string) *network.Cookie {
 	t.Helper()
@@ -244,10 +247,10 @@ func TestUser(t *testing.T) {
 
 			do(t, tab,
 				chromedp.Navigate(url+"/"),
-				chromedp.WaitVisible(`input[name=user]`),
-				chromedp.SendKeys(`input[name=user]`, "alice"),
-				chromedp.Click(`form[action="/login"] button`),
-				chromedp.WaitVisible(`#user`),
+				chromedp.WaitVisible(css(`input[name=user]`)),
+				chromedp.SendKeys(css(`input[name=user]`), "alice"),
+				chromedp.Click(css(`form[action="/login"] button`)),
+				chromedp.WaitVisible(css(`#user`)),
 			)
 			cookie := sessionCookie(t, tab, url)
 			if cookie == nil || !cookie.Secure || !cookie.HTTPOnly || !cookie.Session || cookie.Path != "/" || cookie.SameSite != network.CookieSameSiteLax {
@@ -258,9 +261,9 @@ func TestUser(t *testing.T) {
 			for _, k := range []string{"color", "size"} {
 				form := `#state form[action="/put"] `
 				do(t, tab,
-					chromedp.SendKeys(form+`input[name=k]`, k),
-					chromedp.SendKeys(form+`input[name=v]`, "v-"+k),
-					chromedp.Click(form+`button`),
+					chromedp.SendKeys(css(form+`input[name=k]`), k),
+					chromedp.SendKeys(css(form+`input[name=v]`), "v-"+k),
+					chromedp.Click(css(form+`button`)),
 					chromedp.WaitVisible(fmt.Sprintf(`//ul[@id="keys"]/li[text()=%q]`, k)),
 				)
 			}
@@ -268,7 +271,7 @@ func TestUser(t *testing.T) {
 			// Two tabs change different keys at once: the first has loaded the
 			// session before the second begins, and saves after it has ended.
 			second := newTab(t, tab)
-			do(t, second, chromedp.Navigate(url+"/"), chromedp.WaitVisible(`#user`))
+			do(t, second, chromedp.Navigate(url+"/"), chromedp.WaitVisible(css(`#user`)))
 			before := loads(t, url)
 			fetch(t, tab, "left", "/slow?ms=2000&op=write&k=left&v=1")
 			awaitLoad(t, url, before)
@@ -285,12 +288,12 @@ func TestUser(t *testing.T) {
 					t.Errorf("%s is %v, want %q", k, body, v)
 				}
 			}
-			do(t, tab, chromedp.Reload(), chromedp.WaitVisible(`#history`))
-			if history := read(t, tab, chromedp.Text(`#history`)); !strings.Contains(history, "merged") {
+			do(t, tab, chromedp.Reload(), chromedp.WaitVisible(css(`#history`)))
+			if history := read(t, tab, chromedp.Text(css(`#history`))); !strings.Contains(history, "merged") {
 				t.Errorf("the page does not tell that the slow write was merged:\n%s", history)
 			}
 
-			if user := read(t, tab, chromedp.Text(`#user`)); user != "alice" {
+			if user := read(t, tab, chromedp.Text(css(`#user`))); user != "alice" {
 				t.Errorf("the page shows the user %q, want alice", user)
 			}
 			screenshot(t, tab, adapter+"-light")
@@ -304,11 +307,11 @@ func TestUser(t *testing.T) {
 			if status, _ := getJSON(t, url+"/me", cookie); status != 200 {
 				t.Fatalf("the cookie replayed before the logout: %d, want 200", status)
 			}
-			do(t, tab, chromedp.Click(`form[action="/logout"] button`), chromedp.WaitVisible(`form[action="/login"]`))
+			do(t, tab, chromedp.Click(css(`form[action="/logout"] button`)), chromedp.WaitVisible(css(`form[action="/login"]`)))
 			if c := sessionCookie(t, tab, url); c != nil {
 				t.Error("the browser still holds the cookie after the logout")
 			}
-			do(t, second, chromedp.Reload(), chromedp.WaitVisible(`form[action="/login"]`))
+			do(t, second, chromedp.Reload(), chromedp.WaitVisible(css(`form[action="/login"]`)))
 			if status, body := getJSON(t, url+"/me", cookie); status != 401 {
 				t.Errorf("the old cookie, replayed: %d %v, want 401", status, body)
 			}
@@ -326,20 +329,20 @@ func TestWithoutScript(t *testing.T) {
 	call(t, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	do(t, tab,
 		chromedp.Navigate(url+"/"),
-		chromedp.WaitVisible(`input[name=user]`),
-		chromedp.SendKeys(`input[name=user]`, "bob"),
-		chromedp.Click(`form[action="/login"] button`),
-		chromedp.WaitVisible(`#user`),
-		chromedp.SendKeys(`#state form[action="/put"] input[name=k]`, "plain"),
-		chromedp.Click(`#state form[action="/put"] button`),
+		chromedp.WaitVisible(css(`input[name=user]`)),
+		chromedp.SendKeys(css(`input[name=user]`), "bob"),
+		chromedp.Click(css(`form[action="/login"] button`)),
+		chromedp.WaitVisible(css(`#user`)),
+		chromedp.SendKeys(css(`#state form[action="/put"] input[name=k]`), "plain"),
+		chromedp.Click(css(`#state form[action="/put"] button`)),
 		chromedp.WaitVisible(`//ul[@id="keys"]/li[text()="plain"]`),
 	)
 	if shown := read(t, tab, chromedp.Location()); shown != url+"/" {
 		t.Errorf("after the forms the browser is at %s, want the page", shown)
 	}
 	do(t, tab,
-		chromedp.Click(`form[action="/logout"] button`),
-		chromedp.WaitVisible(`form[action="/login"]`),
+		chromedp.Click(css(`form[action="/logout"] button`)),
+		chromedp.WaitVisible(css(`form[action="/login"]`)),
 	)
 	if c := sessionCookie(t, tab, url); c != nil {
 		t.Error("the browser still holds the cookie after the logout")
@@ -352,7 +355,7 @@ func TestScriptsOfOthers(t *testing.T) {
 	url := startPlayground(t)
 	tab := startBrowser(t)
 	// Waiting ends because the page's own script ran: it shows the label.
-	do(t, tab, chromedp.Navigate(url+"/"), chromedp.WaitVisible(`#twice-label`))
+	do(t, tab, chromedp.Navigate(url+"/"), chromedp.WaitVisible(css(`#twice-label`)))
 	planted := `document.body.append(Object.assign(document.createElement("script"), {textContent: "window.planted = true"})); window.planted === true`
 	if read(t, tab, chromedp.Evaluate[bool](planted)) {
 		t.Error("a planted script ran")

@@ -28,7 +28,7 @@ async function send(form) {
   while (answers.childElementCount > 30) answers.lastElementChild.remove();
   let text;
   try {
-    const response = await fetch(url, { method, body: method === "GET" ? null : fields, headers: { Accept: "application/json" } });
+    const response = await fetch(url, { method, body: method === "GET" ? null : fields, cache: "no-store", headers: { Accept: "application/json" } });
     text = response.status + " " + (await response.text()).trim().slice(0, 600);
     line.classList.toggle("failed", response.status >= 400);
   } catch (error) {

@@ -1,11 +1,16 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+
+	"github.com/redis/rueidis"
 
 	"github.com/coatcheck/sessions/core"
 	"github.com/coatcheck/sessions/stores/cookiestore"
+	"github.com/coatcheck/sessions/stores/filestore"
 	"github.com/coatcheck/sessions/stores/memorystore"
+	"github.com/coatcheck/sessions/stores/redisstore"
 )
 
 // StoreOptions are the flags that concern a store.
@@ -23,6 +28,8 @@ func Stores() map[string]OpenStore {
 	return map[string]OpenStore{
 		"memory": openMemory,
 		"cookie": openCookie,
+		"file":   openFile,
+		"redis":  openRedis,
 	}
 }
 
@@ -38,4 +45,42 @@ func openCookie(o StoreOptions) (core.Store, error) {
 		return cookiestore.New(cookiestore.Config{Revocations: cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{})}), nil
 	}
 	return nil, fmt.Errorf("-dsn %q: the cookie store knows only revocable", o.DSN)
+}
+
+func openFile(o StoreOptions) (core.Store, error) {
+	if o.DSN == "" {
+		return nil, errors.New("-dsn is required for the file store: a directory")
+	}
+	return filestore.New(filestore.Config{Dir: o.DSN, Create: true})
+}
+
+func openRedis(o StoreOptions) (core.Store, error) {
+	if o.DSN == "" {
+		return nil, errors.New("-dsn is required for the redis store: a URL, redis://127.0.0.1:6379")
+	}
+	options, err := rueidis.ParseURL(o.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("-dsn: %w", err)
+	}
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		return nil, fmt.Errorf("-dsn: %w", err)
+	}
+	store, err := redisstore.New(client, redisstore.Config{Prefix: "playground"})
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	return &redisDatabase{store, client}, nil
+}
+
+// redisDatabase is a store that closes its client with itself.
+type redisDatabase struct {
+	*redisstore.Store
+	client rueidis.Client
+}
+
+func (d *redisDatabase) Close() error {
+	d.client.Close()
+	return nil
 }
