@@ -22,7 +22,11 @@ var kinds = []kind{
 	{"memory", []string{"-store", "memory"}, true, true},
 	{"cookie", []string{"-store", "cookie"}, false, false},
 	{"revocable", []string{"-store", "cookie", "-dsn", "revocable"}, false, true},
+	{"file", []string{"-store", "file", "-dsn", tempDir}, true, true},
 }
+
+// tempDir stands for a directory of the test's own, which is not there yet.
+const tempDir = "TEMPDIR/sessions"
 
 // everywhere runs a test on every adapter and store.
 func everywhere(t *testing.T, test func(t *testing.T, p *playground, k kind)) {
@@ -30,7 +34,11 @@ func everywhere(t *testing.T, test func(t *testing.T, p *playground, k kind)) {
 		for _, k := range kinds {
 			t.Run(adapter+"/"+k.name, func(t *testing.T) {
 				t.Parallel()
-				test(t, start(t, append([]string{"-adapter", adapter, "-debug"}, k.args...)...), k)
+				args := []string{"-adapter", adapter, "-debug"}
+				for _, arg := range k.args {
+					args = append(args, strings.Replace(arg, "TEMPDIR", t.TempDir(), 1))
+				}
+				test(t, start(t, args...), k)
 			})
 		}
 	}
