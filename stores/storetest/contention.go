@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -22,6 +23,16 @@ func together(n int, fn func(i int)) {
 	}
 	close(start)
 	wg.Wait()
+}
+
+// gather returns a function that waits until n have called it.
+func gather(n int) (wait func()) {
+	var wg sync.WaitGroup
+	wg.Add(n)
+	return func() {
+		wg.Done()
+		wg.Wait()
+	}
 }
 
 // tally counts outcomes. Safe for concurrent use.
@@ -106,9 +117,13 @@ var contention = []testcase{
 		rec := t.record()
 		rec.Values = make([]byte, 8)
 		t.create(rec)
+		loaded := gather(workers)
 		together(workers, func(int) {
-			for done := 0; done < each; {
+			for done, try := 0, 0; done < each; try++ {
 				next, err := t.store.Load(t.ctx, rec.ID)
+				if try == 0 {
+					loaded() // so that all but one must try again
+				}
 				if err != nil {
 					t.Errorf("Load: %v", err)
 					return
@@ -236,11 +251,12 @@ var contention = []testcase{
 			return rec
 		}
 		rec := t.create(fill(t.record()))
+		var loaded atomic.Int32
 		done := make(chan struct{})
 		together(5, func(i int) {
 			if i == 0 {
 				defer close(done)
-				for next := rec; next.Version < 60; {
+				for next := rec; (next.Version < 60 || loaded.Load() < 200) && !t.Failed(); {
 					next.Version++
 					next = fill(next)
 					if err := t.store.Update(t.ctx, next); err != nil {
@@ -261,6 +277,7 @@ var contention = []testcase{
 					t.Errorf("Load: %v", err)
 					return
 				}
+				loaded.Add(1)
 				want := rec
 				want.Version = got.Version
 				if d := diff(got, fill(want)); d != "" {
@@ -271,37 +288,47 @@ var contention = []testcase{
 		})
 	}},
 	{"strangers", "Requests for different records do not disturb each other.", func(t *trial) {
-		together(16, func(i int) {
-			rec := t.record()
-			rec.User = fmt.Sprint("user ", i%3)
-			if err := t.store.Create(t.ctx, rec); err != nil {
-				t.Errorf("Create: %v", err)
-				return
+		recs := make([]core.Record, 16)
+		each := func(verb string, call func(rec *core.Record) error) {
+			t.Helper()
+			together(len(recs), func(i int) {
+				if err := call(&recs[i]); err != nil {
+					t.Errorf("%s of a record of one's own: %v", verb, err)
+				}
+			})
+			if t.Failed() {
+				t.FailNow()
 			}
-			for range 5 {
+			for _, rec := range recs {
+				if verb != "Delete" {
+					t.wantStored("after "+verb, rec)
+				} else {
+					t.wantAbsent("after Delete", rec.ID)
+				}
+			}
+		}
+		for i := range recs {
+			recs[i] = t.record()
+			recs[i].User = fmt.Sprint("user ", i%3)
+		}
+		each("Create", func(rec *core.Record) error { return t.store.Create(t.ctx, *rec) })
+		for range 5 {
+			each("Update", func(rec *core.Record) error {
 				rec.Version++
-				rec.Values = fmt.Appendf(nil, "%d at version %d", i, rec.Version)
-				if err := t.store.Update(t.ctx, rec); err != nil {
-					t.Errorf("Update: %v", err)
-					return
-				}
+				rec.Values = fmt.Appendf(nil, "%v at version %d", rec.ID, rec.Version)
+				return t.store.Update(t.ctx, *rec)
+			})
+			each("Touch", func(rec *core.Record) error {
 				rec.ExpiresAt = rec.ExpiresAt.Add(time.Second)
-				if err := t.store.Touch(t.ctx, rec.ID, rec.LastAccess, rec.ExpiresAt); err != nil {
-					t.Errorf("Touch: %v", err)
-					return
-				}
-				got, err := t.store.Load(t.ctx, rec.ID)
-				if err != nil {
-					t.Errorf("Load: %v", err)
-					return
-				}
-				if d := diff(got, rec); d != "" {
-					t.Errorf("record of its own: %s", d)
-				}
+				return t.store.Touch(t.ctx, rec.ID, rec.LastAccess, rec.ExpiresAt)
+			})
+		}
+		each("Delete", func(rec *core.Record) error {
+			existed, err := t.store.Delete(t.ctx, rec.ID)
+			if err == nil && !existed {
+				err = errors.New("it was not there")
 			}
-			if existed, err := t.store.Delete(t.ctx, rec.ID); err != nil || !existed {
-				t.Errorf("Delete: %t, %v", existed, err)
-			}
+			return err
 		})
 	}},
 }

@@ -3,7 +3,9 @@ package storetest
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -131,11 +133,14 @@ var endings = []testcase{
 		b := t.browser(m)
 		b.do(login("alice")).ok("login")
 		old := b.jar()
+		id := b.view().id
 		again := t.with(m, old)
 		slow := again.begin(login("alice"))
 		b.do(logout).ok("logout")
 		slow.end(nothing).ok("the slower login")
-		again.sees("after the slower login", view{user: "alice"})
+		if got := again.sees("after the slower login", view{user: "alice"}); got == id {
+			t.Error("the slower login brought the old session back")
+		}
 		t.wantDead("the cookie from before the logout", m, old)
 	}},
 	{"regenerate-race", "A token is replaced once: of two requests that do, the slower is refused with 409.", func(t *trial) {
@@ -192,8 +197,12 @@ var merging = []testcase{
 		b.do(login("alice")).ok("login")
 		cookie := b.jar()
 		const n = 24
+		changed := gather(n)
 		together(n, func(i int) {
-			a := t.with(ms[i%2], cookie).do(func(s *core.Session) { s.Set(fmt.Sprint("key ", i), i) })
+			a := t.with(ms[i%2], cookie).do(func(s *core.Session) {
+				s.Set(fmt.Sprint("key ", i), i)
+				changed() // so that all but one meet a conflict
+			})
 			if a.status != http.StatusOK {
 				t.Errorf("request %d: status %d, want 200", i, a.status)
 			}
@@ -211,13 +220,18 @@ var merging = []testcase{
 		b := t.browser(ms[0])
 		b.do(login("alice")).ok("login")
 		cookie := b.jar()
-		together(100, func(i int) {
-			a := t.with(ms[i%2], cookie).do(func(s *core.Session) { hits.Update(s, func(n int) int { return n + 1 }) })
+		const n = 100
+		changed := gather(n)
+		together(n, func(i int) {
+			a := t.with(ms[i%2], cookie).do(func(s *core.Session) {
+				hits.Update(s, func(n int) int { return n + 1 })
+				changed()
+			})
 			if a.status != http.StatusOK {
 				t.Errorf("request %d: status %d, want 200", i, a.status)
 			}
 		})
-		b.sees("after 100 requests", view{user: "alice", hits: 100})
+		b.sees("after 100 requests", view{user: "alice", hits: n})
 	}},
 	{"take-once", "Pop gives a value to one request only.", func(t *trial) {
 		ms := []*core.Manager{t.manager(t.store), t.manager(t.store)}
@@ -226,11 +240,16 @@ var merging = []testcase{
 		for range 3 {
 			b.do(func(s *core.Session) { once.Set(s, "prize") }).ok("a value")
 			cookie := b.jar()
+			const n = 50
 			var mu sync.Mutex
 			taken := 0
-			together(50, func(i int) {
+			popped := gather(n)
+			together(n, func(i int) {
 				var got string
-				a := t.with(ms[i%2], cookie).do(func(s *core.Session) { got, _ = once.Pop(s) })
+				a := t.with(ms[i%2], cookie).do(func(s *core.Session) {
+					got, _ = once.Pop(s)
+					popped() // so that all have seen the value
+				})
 				switch {
 				case a.status == http.StatusOK && got == "prize":
 					mu.Lock()
@@ -439,8 +458,17 @@ var exclusive = []testcase{
 		b := t.browser(ms[0])
 		b.do(login("alice")).ok("login")
 		cookie := b.jar()
+		var inside atomic.Int32
 		together(20, func(i int) {
-			a := t.with(ms[i%2], cookie).do(func(s *core.Session) { hits.Set(s, hits.GetOr(s, 0)+1) })
+			a := t.with(ms[i%2], cookie).do(func(s *core.Session) {
+				n := hits.GetOr(s, 0)
+				if n := inside.Add(1); n > 1 {
+					t.Errorf("%d requests use the session", n)
+				}
+				runtime.Gosched()
+				hits.Set(s, n+1)
+				inside.Add(-1)
+			})
 			if a.status != http.StatusOK {
 				t.Errorf("request %d: status %d, want 200", i, a.status)
 			}

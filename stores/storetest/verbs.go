@@ -224,7 +224,12 @@ var verbs = []testcase{
 			rec.LastAccess, rec.ExpiresAt = access, expires
 			t.wantStored("touched", rec)
 		}
-		t.wantStored("touched, then updated from the same version", t.update(rec))
+		rec.Values, rec.User = []byte("updated"), "another"
+		rec = t.update(rec)
+		t.wantStored("touched, then updated from the same version", rec)
+		rec.LastAccess, rec.ExpiresAt = rec.LastAccess.Add(time.Second), rec.ExpiresAt.Add(time.Second)
+		t.want("Touch", t.store.Touch(t.ctx, rec.ID, rec.LastAccess, rec.ExpiresAt), nil)
+		t.wantStored("updated, then touched", rec)
 	}},
 	{"touch-backwards", "Touch moves each time only if the new one is later than the stored one.", func(t *trial) {
 		rec := t.create(t.fullRecord())
@@ -370,13 +375,14 @@ var verbs = []testcase{
 		next.Values = second[:100]
 		next = t.update(next)
 		t.want("Touch", t.store.Touch(t.ctx, rec.ID, t.clock.now().Add(time.Minute), rec.ExpiresAt.Add(time.Minute)), nil)
-		next.Values = bytes.Repeat([]byte("z"), 50)
+		third := bytes.Repeat([]byte("z"), 200)
+		next.Values = third[:50]
 		t.update(next)
 		t.delete(rec.ID)
 		if !bytes.Equal(room, first) {
 			t.Error("the store wrote into the Values that Create was given")
 		}
-		if !bytes.Equal(second, bytes.Repeat([]byte("y"), 200)) {
+		if !bytes.Equal(second, bytes.Repeat([]byte("y"), 200)) || !bytes.Equal(third, bytes.Repeat([]byte("z"), 200)) {
 			t.Error("the store wrote into the Values that Update was given")
 		}
 	}},
