@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -18,37 +19,29 @@ import (
 // that such a store can hold. What needs revocation is only asked of a carrier
 // that does not answer [core.ErrNotRevocable].
 func RunCarrier(t *testing.T, f Factory) {
-	revocable := false
-	if !t.Run("factory", func(t *testing.T) {
-		store := f(t, newClock().now)
-		c, ok := power[core.Carrier](store)
-		if !ok {
+	run(t, f, carrierGroups, func(t testing.TB, store core.Store) {
+		if !has[core.Carrier](store) {
 			t.Fatalf("%T is no core.Carrier: the test calls storetest.Run", store)
 		}
-		err := c.End(t.Context(), core.Record{ID: newID(), Generation: 1, Horizon: time.Now().Add(life)}, 1)
-		if err != nil && !errors.Is(err, core.ErrNotRevocable) {
-			t.Fatalf("End: %s, want success or ErrNotRevocable", outcome(err))
-		}
-		revocable = err == nil
-		t.Logf("%T can revoke: %t", store, revocable)
-	}) {
-		return
-	}
-	run := func(g group) {
-		t.Run(g.name, func(t *testing.T) {
-			for _, c := range g.cases {
-				t.Run(c.name, func(t *testing.T) { c.try(t, f) })
-			}
-		})
-	}
-	run(group{name: "carrying", cases: carrying})
-	run(group{name: "carried", cases: carried})
-	if revocable {
-		run(group{name: "revoking", cases: ending})
-		run(group{name: "endings", cases: endings})
-	} else {
-		run(group{name: "not-revoking", cases: notEnding})
-	}
+		t.Logf("%T can revoke: %t", store, revokes(store))
+	})
+}
+
+// carrierGroups is the specification of stores whose records travel.
+var carrierGroups = []group{
+	{"carrying", nil, carrying},
+	{"cookies", nil, cookies},
+	{"revocation", revokes, revocation},
+	{"endings", revokes, endings},
+	{"no-revocation", func(s core.Store) bool { return !revokes(s) }, noRevocation},
+}
+
+// revokes reports whether a carrier keeps account of what ended.
+func revokes(s core.Store) bool {
+	c, _ := power[core.Carrier](s)
+	now := time.Now()
+	rec := core.Record{ID: newID(), Version: 1, Generation: 1, CreatedAt: now, LastAccess: now, ExpiresAt: now.Add(life), Horizon: now.Add(life)}
+	return !errors.Is(c.End(context.Background(), rec, 1), core.ErrNotRevocable)
 }
 
 // carriage returns the record of a session as the manager packs it: with every
@@ -234,8 +227,8 @@ var carrying = []testcase{
 	}},
 }
 
-// ending are the cases for carriers that can revoke.
-var ending = []testcase{
+// revocation are the cases for carriers that can revoke.
+var revocation = []testcase{
 	{"end", "End revokes the generations up to and including one; later ones live on.", func(t *trial) {
 		c := must[core.Carrier](t)
 		rec := t.carriage()
@@ -397,8 +390,8 @@ var ending = []testcase{
 	}},
 }
 
-// notEnding are the cases for carriers that keep no account.
-var notEnding = []testcase{
+// noRevocation are the cases for carriers that keep no account.
+var noRevocation = []testcase{
 	{"not-revocable", "A carrier that keeps no account says so: End and Delete answer ErrNotRevocable, and every record stays good.", func(t *trial) {
 		c := must[core.Carrier](t)
 		rec := t.carriage()
@@ -425,8 +418,8 @@ var notEnding = []testcase{
 	}},
 }
 
-// carried are the cases about sessions in cookies under a manager.
-var carried = []testcase{
+// cookies are the cases about sessions in cookies under a manager.
+var cookies = []testcase{
 	{"session", "A session travels whole: values, user and limits.", func(t *trial) {
 		one, two := t.manager(t.store), t.manager(t.store)
 		b := t.browser(one)

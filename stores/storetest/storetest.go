@@ -35,12 +35,21 @@ type Factory func(t testing.TB, clock func() time.Time) core.Store
 // of the optional powers that they have, and, under a [core.Manager], the
 // promises of the library.
 func Run(t *testing.T, f Factory) {
-	var can func(group) bool
-	if !t.Run("factory", func(t *testing.T) { can = probe(t, f) }) {
-		return
-	}
+	run(t, f, groups, func(t testing.TB, store core.Store) {
+		if has[core.Carrier](store) {
+			t.Fatalf("%T is a core.Carrier: its records travel with the client, so the test calls storetest.RunCarrier", store)
+		}
+		t.Logf("optional powers of %T: %s", store, powersOf(store))
+	})
+}
+
+// run runs those groups that apply. It makes a store first, to see which, and
+// has it checked.
+func run(t *testing.T, f Factory, groups []group, check func(testing.TB, core.Store)) {
+	probe := f.store(t, newClock())
+	check(t, probe)
 	for _, g := range groups {
-		if !can(g) {
+		if g.needs != nil && !g.needs(probe) {
 			continue
 		}
 		t.Run(g.name, func(t *testing.T) {
@@ -51,15 +60,25 @@ func Run(t *testing.T, f Factory) {
 	}
 }
 
-// group is a chapter of the specification. It applies to stores with the power
-// that it needs, if it needs one.
+// store makes a store, which must succeed.
+func (f Factory) store(t testing.TB, clock *clock) core.Store {
+	t.Helper()
+	store := f(t, clock.now)
+	if store == nil {
+		t.Fatal("the factory returned no store")
+	}
+	return store
+}
+
+// group is a chapter of the specification. It applies to every store, or to
+// those that can do what it needs.
 type group struct {
 	name  string
 	needs func(core.Store) bool
 	cases []testcase
 }
 
-// groups is the specification.
+// groups is the specification of stores that keep records.
 var groups = []group{
 	{"verbs", nil, verbs},
 	{"format", nil, format},
@@ -79,23 +98,6 @@ var groups = []group{
 	{"exclusive", has[core.Locker], exclusive},
 }
 
-// probe makes a store to see what the stores of the factory can do.
-func probe(t testing.TB, f Factory) (can func(group) bool) {
-	store := f(t, newClock().now)
-	if store == nil {
-		t.Fatal("the factory returned no store")
-	}
-	if has[core.Carrier](store) {
-		t.Fatalf("%T is a core.Carrier: its records travel with the client, so the test calls storetest.RunCarrier", store)
-	}
-	t.Logf("optional powers of %T: %s", store, powersOf(store))
-	able := map[string]bool{}
-	for _, g := range groups {
-		able[g.name] = g.needs == nil || g.needs(store)
-	}
-	return func(g group) bool { return able[g.name] }
-}
-
 // testcase is one case of the specification. The promise is a sentence of the
 // contract, or follows from one; it is printed with a failure.
 type testcase struct {
@@ -113,11 +115,7 @@ func (c testcase) try(t testing.TB, f Factory) {
 		}
 	}()
 	clock := newClock()
-	store := f(t, clock.now)
-	if store == nil {
-		t.Fatal("the factory returned no store")
-	}
-	c.run(&trial{TB: t, ctx: t.Context(), clock: clock, store: store})
+	c.run(&trial{TB: t, ctx: t.Context(), clock: clock, store: f.store(t, clock)})
 }
 
 // trial is a case at work: where to report, and what to work on.
