@@ -3,11 +3,12 @@ package servers
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"path/filepath"
 	"testing"
 
-	_ "github.com/go-sql-driver/mysql" // registers "mysql"
+	"github.com/go-sql-driver/mysql"
 )
 
 var mariadb = engine{
@@ -60,6 +61,19 @@ func launchMariaDB(dir string) (*Server, error) {
 		}
 		_, err = db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS sessions")
 		return errors.Join(err, db.Close())
+	}
+	s.cut = func(ctx context.Context) error {
+		db, err := sql.Open("mysql", s.url)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		// This connection is among them.
+		_, err = db.ExecContext(ctx, "KILL CONNECTION USER root")
+		if errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) {
+			err = nil
+		}
+		return err
 	}
 	return s, nil
 }

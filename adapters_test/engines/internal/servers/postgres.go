@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"path/filepath"
 	"testing"
@@ -56,6 +57,14 @@ func launchPostgres(dir string) (*Server, error) {
 			err = conn.Close(ctx)
 		}
 		return err
+	}
+	s.cut = func(ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, s.url)
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
+		return errors.Join(err, conn.Close(ctx))
 	}
 	return s, nil
 }

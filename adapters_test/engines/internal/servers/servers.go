@@ -34,6 +34,7 @@ type Server struct {
 
 	command command
 	ready   func(ctx context.Context) error
+	cut     func(ctx context.Context) error
 
 	mu      sync.Mutex
 	process *process
@@ -170,6 +171,16 @@ func (s *Server) Resume(t testing.TB) {
 	if s.process != nil && s.paused {
 		s.process.resume()
 		s.paused = false
+	}
+}
+
+// Cut has the server close the connections of all its clients.
+func (s *Server) Cut(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := s.cut(ctx); err != nil {
+		t.Error(err)
 	}
 }
 
