@@ -119,7 +119,7 @@ type fixture struct {
 	secrets []string // every cookie value seen
 }
 
-// secretsFor is a secret that outlives managers, so that two can share it.
+// testSecret seals every cookie here, so that several managers can share one.
 var testSecret = core.GenerateSecret()
 
 func newFixture(t *testing.T, a adapter, k kind, tune ...func(*core.Config)) *fixture {

@@ -21,7 +21,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 }
 
 // Serve is [Manager.Handler] for one request: what an adapter for a framework
-// calls. It calls next once, unless the session could not be had.
+// calls. It always calls next, once: a session that cannot be had is an error
+// when it is used.
 func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
 	if c, ok := r.Context().Value(nestedKey{m}).(*exchangeContext); ok {
 		if same(w, c.inner) {

@@ -43,10 +43,9 @@ type Session = core.Session
 // request that passes it twice has one session.
 func New(m *core.Manager) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		inner, request, ran := c.Writer, c.Request, false
+		inner, request := c.Writer, c.Request
 		defer func() { c.Writer, c.Request = inner, request }()
 		m.Serve(inner, request, func(w http.ResponseWriter, r *http.Request) {
-			ran = true
 			own := &writer{inner, w}
 			c.Writer, c.Request = own, r
 			c.Next()
@@ -54,9 +53,6 @@ func New(m *core.Manager) gin.HandlerFunc {
 				own.settle()
 			}
 		})
-		if !ran {
-			c.Abort()
-		}
 	}
 }
 

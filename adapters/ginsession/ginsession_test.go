@@ -222,3 +222,43 @@ func (w *upper) Write(p []byte) (int, error) {
 }
 
 func (w *upper) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+// TestStream checks gin's own ways to send events and files.
+func TestStream(t *testing.T) {
+	r := gin.New()
+	r.Use(ginsession.New(manager(t, memorystore.New(memorystore.Config{}))))
+	r.GET("/events", func(c *gin.Context) {
+		ginsession.Get(c).Set("a", 1)
+		n := 0
+		c.Stream(func(io.Writer) bool {
+			n++
+			c.SSEvent("tick", n)
+			return n < 3
+		})
+	})
+	r.GET("/file", func(c *gin.Context) {
+		ginsession.Get(c).Set("a", 1)
+		c.FileFromFS("/ginsession.go", http.Dir("."))
+	})
+	server := httptest.NewServer(r)
+	defer server.Close()
+	for path, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"/events": {200, "event:tick\ndata:1\n\nevent:tick\ndata:2\n\nevent:tick\ndata:3\n\n"},
+		"/file":   {206, "// Package"},
+	} {
+		req, _ := http.NewRequest("GET", server.URL+path, nil)
+		req.Header.Set("Range", "bytes=0-9")
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want.status || string(body) != want.body || err != nil || len(resp.Cookies()) != 1 {
+			t.Errorf("%s: %d %q, %v, cookies %v", path, resp.StatusCode, body, err, resp.Cookies())
+		}
+	}
+}
