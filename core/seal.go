@@ -149,21 +149,19 @@ func canonicalBase64(enc *base64.Encoding, value string) bool {
 	return spare == 0 || base64Index(body[len(body)-1])&spare == 0
 }
 
-func base64Index(c byte) int {
-	switch {
-	case 'A' <= c && c <= 'Z':
-		return int(c - 'A')
-	case 'a' <= c && c <= 'z':
-		return int(c-'a') + 26
-	case '0' <= c && c <= '9':
-		return int(c-'0') + 52
-	case c == '-':
-		return 62
-	case c == '_':
-		return 63
+// base64Index returns the six bits of a character of base64url, or -1.
+func base64Index(c byte) int { return int(base64Bits[c]) }
+
+// base64Bits is a table because two loops run over every byte of every cookie.
+var base64Bits = func() (t [256]int8) {
+	for i := range t {
+		t[i] = -1
 	}
-	return -1
-}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		t[c] = int8(i)
+	}
+	return t
+}()
 
 // AESGCM makes a [Sealer] on the standard library's AES-256-GCM: smaller
 // cookies for a fraction of the time. It always encrypts. Its nonces are
