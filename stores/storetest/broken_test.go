@@ -205,7 +205,7 @@ var brokenStores = []struct {
 			return rec, err
 		}
 	}},
-	{"keeps nothing", "outages/load outages/create outages/update outages/login outages/logout outages/touch outages/partial outages/no-session", func(s *twisted) {
+	{"keeps nothing", "outages/load outages/create outages/update outages/login outages/logout outages/touch outages/emptied outages/partial outages/no-session", func(s *twisted) {
 		s.load = func(ctx context.Context, id core.ID) (core.Record, error) { return core.Record{}, core.ErrNotFound }
 		s.create = func(ctx context.Context, rec core.Record) error { return errors.New("no") }
 	}},

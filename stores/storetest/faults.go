@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -35,6 +36,7 @@ var errEngine = errors.New("storetest: the engine failed, as the test arranged")
 // faulty is a store whose engine fails on demand. Its optional powers are those
 // of the store inside.
 type faulty struct {
+	t     testing.TB
 	inner core.Store
 
 	mu     sync.Mutex
@@ -66,7 +68,8 @@ func (f *faulty) call(ctx context.Context, v verb, inner func(context.Context) e
 	}
 	if what == hang {
 		if _, ok := ctx.Deadline(); !ok {
-			return errors.New("storetest: a call of the store came without a deadline")
+			f.t.Errorf("a call of %s came without a deadline", v)
+			return errEngine
 		}
 		<-ctx.Done()
 		return ctx.Err()

@@ -24,7 +24,7 @@ var outages = []testcase{
 		})
 	}},
 	{"no-session", "A request that does not use its session is not touched by an outage.", func(t *trial) {
-		f := &faulty{inner: t.store}
+		f := &faulty{t: t, inner: t.store}
 		b := t.browser(t.unreliable(f))
 		b.do(login("alice")).ok("login")
 		for _, v := range []verb{load, create, update, touch, destroy} {
@@ -115,8 +115,23 @@ var outages = []testcase{
 			b.sees("beyond the idle limit of the first access time", view{user: "alice"})
 		})
 	}},
+	{"emptied", "A session that lost its last value is over even if its record could not be deleted.", func(t *trial) {
+		t.eachFault(func(t *trial, f *faulty, what fault) {
+			f.inner = struct{ core.Store }{t.store} // without DeleteVersion: Update, then Delete
+			m := t.unreliable(f)
+			b := t.browser(m)
+			b.do(func(s *core.Session) { left.Set(s, "l") }).ok("a value")
+			cookie := b.jar()
+			f.arrange(destroy, what)
+			b.do(func(s *core.Session) { left.Delete(s) }).ok("a deletion while Delete fails")
+			if b.jar() != "" {
+				t.Error("the browser still holds the cookie")
+			}
+			t.wantDead("with the record still there", m, cookie)
+		})
+	}},
 	{"partial", "A store that fails for a while loses nothing that was acknowledged before or after.", func(t *trial) {
-		f := &faulty{inner: t.store}
+		f := &faulty{t: t, inner: t.store}
 		b := t.browser(t.unreliable(f))
 		b.do(login("alice")).ok("login")
 		acknowledged := 0
@@ -159,7 +174,7 @@ func (t *trial) eachFault(fn func(t *trial, f *faulty, what fault)) {
 					t.Logf("that was with the store %s", way.name)
 				}
 			}()
-			fn(t, &faulty{inner: t.store}, way.what)
+			fn(t, &faulty{t: t, inner: t.store}, way.what)
 		}()
 	}
 }
