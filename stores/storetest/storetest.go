@@ -1,19 +1,70 @@
 // Package storetest is the specification of [core.Store], as tests. A store
 // author calls it from a test file of ten lines:
 //
-//	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t testing.TB, clock func() time.Time) core.Store {
-//			store, err := mystore.New(mystore.Config{Dir: t.TempDir(), Clock: clock})
-//			if err != nil {
-//				t.Fatal(err)
-//			}
-//			t.Cleanup(func() { store.Close() })
-//			return store
-//		})
+//	func newStore(t testing.TB, clock func() time.Time) core.Store {
+//		store, err := mystore.New(mystore.Config{Dir: t.TempDir(), Clock: clock})
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		t.Cleanup(func() { store.Close() })
+//		return store
 //	}
 //
+//	func TestStore(t *testing.T)      { storetest.Run(t, newStore) }
+//	func BenchmarkStore(b *testing.B) { storetest.Bench(b, newStore) }
+//
 // A store whose records travel with the client, a [core.Carrier], calls
-// [RunCarrier] instead. [Bench] makes stores comparable.
+// [RunCarrier] instead of [Run]. The package needs nothing but the standard
+// library and package core.
+//
+// # What it checks
+//
+// Every sentence of the contract in core/store.go, verb by verb, on the real
+// store: nothing is mocked. The cases come in groups, which are the names of
+// subtests, each on a fresh store:
+//
+//   - verbs: one verb at a time, with every field, odd users, IDs and bytes,
+//     and time standing still or passing by the millisecond.
+//   - format: records as earlier versions of the library stored them.
+//   - interleavings: what two or three do with one record at the same time, in
+//     every order there is, and histories at random, compared with a model.
+//   - contention: goroutines that meet at one record.
+//   - contexts: calls whose context has ended, or ends on the way.
+//   - endings, merging, outages: what the library promises its users, by HTTP
+//     requests through a [core.Manager] over the store: logout and login win
+//     against slower requests, no update is lost, an outage is never taken for
+//     a logout.
+//   - list-user, revoke, list, count, sweep, delete-version, lock, exclusive:
+//     the optional powers, which are found as the manager finds them. A group
+//     for a power that the store lacks does not run.
+//
+// For a carrier: carrying, cookies, and revocation and endings if it can
+// revoke, or else no-revocation.
+//
+// # How to read a failure
+//
+// A failing case says what the store answered, what it should have answered,
+// and, last, the promise: the sentence of the contract that the case guards.
+// Run it alone by its name:
+//
+//	go test -race -run 'TestStore/verbs/touch-backwards$'
+//
+// Use the race detector: it finds what no assertion can. With -short fewer
+// orders are tried, for engines that take milliseconds for a write.
+//
+// # No false positives
+//
+// A store that keeps the contract passes, each time. Nothing depends on speed:
+// time is a clock that only the cases move, races are scripted or end with
+// one result whoever wins, and nothing sleeps to wait for something. What the
+// contract leaves open is not checked. A case that fails a store which is right
+// is a bug of this package.
+//
+// # Its own tests
+//
+// For every case there is a store, in the tests of this package, that is wrong
+// in one thing and fails it. A bug that is found in a store becomes a case
+// before it is fixed.
 package storetest
 
 import (
@@ -24,14 +75,17 @@ import (
 	"github.com/coatcheck/sessions/core"
 )
 
-// Factory returns a fresh, empty store that tells time by clock and by nothing
-// else, except that an engine which drops expired records by itself may use its
-// own clock for that: clock starts at the present and never runs behind it by
-// more than the test has taken. What the store needs cleared afterwards goes
-// into t.Cleanup; a store that cannot be had ends the test with t.Fatal.
+// Factory returns a fresh, empty store that tells the time by clock. An engine
+// that drops expired records by itself may do so by its own clock besides:
+// clock starts at the present, and every record that a case needs lives for a
+// quarter of an hour at least.
+//
+// What the store leaves behind is cleared by t.Cleanup. A store that cannot be
+// had ends the test with t.Fatal. The factory is called once for each case, and
+// what it returns is used by many goroutines.
 type Factory func(t testing.TB, clock func() time.Time) core.Store
 
-// Run checks that the stores of a factory keep the contract of [core.Store],
+// Run checks that the stores of a factory keep the contract of [core.Store] and
 // of the optional powers that they have, and, under a [core.Manager], the
 // promises of the library.
 func Run(t *testing.T, f Factory) {
