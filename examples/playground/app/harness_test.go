@@ -80,29 +80,29 @@ func startTuned(t *testing.T, tune func(*core.Config), args ...string) *playgrou
 	return p
 }
 
-// gate is where slow requests sleep: each reports that it has come, and goes
-// on when it is told to. Sleeps of no length pass.
+// gate is where slow requests sleep: each hands over what to close for it to
+// go on. Sleeps of no length pass.
 type gate struct {
-	came  chan struct{}
-	leave chan struct{}
+	came  chan chan struct{}
 	once  sync.Once
 	ended chan struct{}
 }
 
 func newGate() *gate {
-	return &gate{came: make(chan struct{}), leave: make(chan struct{}), ended: make(chan struct{})}
+	return &gate{came: make(chan chan struct{}), ended: make(chan struct{})}
 }
 
 func (g *gate) sleep(d time.Duration) {
 	if d == 0 {
 		return
 	}
+	leave := make(chan struct{})
 	select {
-	case g.came <- struct{}{}:
+	case g.came <- leave:
 	case <-g.ended:
 	}
 	select {
-	case <-g.leave:
+	case <-leave:
 	case <-g.ended:
 	}
 }

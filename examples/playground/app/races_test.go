@@ -12,10 +12,15 @@ import (
 func (u *user) slow(params ...string) (finish func() *reply) {
 	u.p.t.Helper()
 	done := u.async("GET", "/slow", append([]string{"ms", "1"}, params...)...)
-	<-u.p.gate.came
-	return func() *reply {
-		u.p.gate.leave <- struct{}{}
-		return <-done
+	select {
+	case leave := <-u.p.gate.came:
+		return func() *reply {
+			close(leave)
+			return <-done
+		}
+	case r := <-done:
+		u.p.t.Fatalf("a slow request was answered before it slept: %d %s", r.status, r.body)
+		return nil
 	}
 }
 
@@ -159,12 +164,12 @@ func TestHangUp(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		done := make(chan *reply, 1)
 		go func() { done <- u.do(ctx, "GET", "/slow", "ms", "1", "op", "destroy") }()
-		<-p.gate.came
+		leave := <-p.gate.came
 		hangUp()
 		if r := <-done; r != nil {
 			t.Fatalf("an answer to nobody: %s", r.body)
 		}
-		p.gate.leave <- struct{}{}
+		close(leave)
 		p.awaitLog("event=destroyed")
 		copied.get("/me").want(t, "me", 401)
 	})
