@@ -205,9 +205,10 @@ var promises = []scenario{
 	{name: "5 a logout holds whatever the answer is", run: func(f *fixture) {
 		s := f.serve(map[string]handler{
 			"/500":   func(x *call) { x.Destroy(); x.text(500, "failed") },
+			"/error": func(x *call) { x.Destroy(); x.fail(500, "failed") },
 			"/panic": func(x *call) { x.Destroy(); panic("on purpose") },
 		}, func(a *app) { a.recovery = outside })
-		for _, path := range []string{"/500", "/panic"} {
+		for _, path := range []string{"/500", "/error", "/panic"} {
 			b := s.browser()
 			b.get("/login?user=alice").sets()
 			old := b.thief()

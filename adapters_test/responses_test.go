@@ -112,7 +112,7 @@ var responses = []scenario{
 			x.w.WriteHeader(200)
 			_, err = io.WriteString(x.w, "saved")
 			errs = append(errs, err)
-			_, err = io.Copy(x.w, strings.NewReader("saved"))
+			_, err = io.Copy(x.w, struct{ io.Reader }{strings.NewReader("saved")})
 			errs = append(errs, err)
 		}}, knows(&logged))
 		f.probe.fail(create, errorBefore)
@@ -304,7 +304,8 @@ var responses = []scenario{
 		large := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 		s := f.serve(map[string]handler{"/copy": func(x *call) {
 			x.Set("a", "1")
-			n, err := io.Copy(x.w, bytes.NewReader(large))
+			// A reader that is nothing else, so that Copy asks the writer for ReadFrom.
+			n, err := io.Copy(x.w, struct{ io.Reader }{bytes.NewReader(large)})
 			if n != int64(len(large)) || err != nil {
 				f.Errorf("copied %d, %v", n, err)
 			}
