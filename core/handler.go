@@ -138,22 +138,39 @@ func (e *exchange) fail(err error) {
 // end runs when the handler has returned or panicked.
 func (e *exchange) end() {
 	s := &e.session
-	if e.returned && !e.begun {
+	defer e.close() // whatever the hooks of the application do
+	if !e.returned {
+		e.abort()
+		return
+	}
+	if !e.begun {
 		e.begin(http.StatusOK)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !e.returned {
-		// A panic travels on; what was destroyed stays destroyed.
-		s.discard()
-		if !e.begun {
-			e.begun = true
-			e.writeHeader()
-		}
-	}
-	if e.returned && e.failure == nil && s.loaded && s.loadErr == nil && (len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
+	if e.failure == nil && s.loaded && s.loadErr == nil && (len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
 		e.finish()
 	}
+}
+
+// abort discards the changes of a handler that panicked; what was destroyed
+// stays destroyed. The panic travels on.
+func (e *exchange) abort() {
+	s := &e.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.discard()
+	if !e.begun {
+		e.begun = true
+		e.writeHeader()
+	}
+}
+
+// close makes the session useless and gives back what the request held.
+func (e *exchange) close() {
+	s := &e.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.phase = ended
 	if s.unlock != nil {
 		s.unlock()

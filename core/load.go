@@ -12,12 +12,12 @@ func (s *Session) load() {
 	if s.loaded {
 		return
 	}
-	s.loaded = true
 	s.now = s.m.now()
 	err := s.find()
 	if err == nil && s.found && s.m.exclusive {
 		err = s.acquire()
 	}
+	s.loaded = true // not before: a store that panics has not said "not found"
 	switch {
 	case err != nil:
 		s.found = false

@@ -475,6 +475,54 @@ func TestSave(t *testing.T) {
 	mustBe(t, "value", d.get("a"), any("saved"))
 }
 
+// Fails if Save leaves the access time at that of the load.
+func TestSaveKeepsTheSessionAlive(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	c.do(func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		for i := range 10 {
+			w.clock.add(20 * time.Minute)
+			s.Set("i", i)
+			if err := s.Save(context.Background()); err != nil {
+				t.Fatalf("Save after %d minutes: %v", 20*(i+1), err)
+			}
+		}
+	})
+	mustBe(t, "user", c.user(), "u")
+}
+
+// Fails if enter() leaves the session locked, or end() skips close().
+func TestPanicsOfOthersDoNotBlock(t *testing.T) {
+	for _, verb := range []string{"load", "update"} {
+		w := newWorld(t, func(c *core.Config) { c.Exclusive = true })
+		c := w.client()
+		c.use(func(s *core.Session) { s.Set("k", 1) })
+		w.store.interfere(func(v string) error {
+			if v == verb {
+				panic("store")
+			}
+			return nil
+		})
+		for _, first := range []func(s *core.Session){
+			func(s *core.Session) { s.Get("k"); s.Set("k", 2) },
+			func(s *core.Session) { s.Keys(); s.Set("k", 2) },
+			func(s *core.Session) { s.User(); s.Set("k", 2) },
+		} {
+			func() {
+				defer func() {
+					if r := recover(); r != "store" {
+						t.Errorf("%s: recovered %v", verb, r)
+					}
+				}()
+				c.use(first)
+			}()
+		}
+		w.store.interfere(nil)
+		mustBe(t, "value", c.get("k"), any(int64(1)))
+	}
+}
+
 func TestSaveOfAGoneSession(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

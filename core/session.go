@@ -347,7 +347,8 @@ func (s *Session) Persist(d time.Duration) {
 
 // Save stores the changes so far, now. It is for handlers that stay: server-
 // sent events, WebSockets. Before the first byte it also sets the cookie.
-// After an error the changes are still pending, and a later Save may succeed.
+// It counts as a use of the session, so that one does not expire while it is
+// streamed to. After an error the changes are still pending, and a later Save may succeed.
 func (s *Session) Save(ctx context.Context) error {
 	defer s.lock()()
 	if s.phase == ended {
@@ -359,6 +360,9 @@ func (s *Session) Save(ctx context.Context) error {
 	request := s.ctx
 	s.ctx = ctx
 	defer func() { s.ctx = request }()
+	if s.loaded {
+		s.now = s.m.now() // a handler that saves is using the session
+	}
 	return s.commit()
 }
 

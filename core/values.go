@@ -263,14 +263,17 @@ func keyName(prefix, key string) (string, error) {
 func enter(v View, key string, change bool) (s *Session, name string, ok bool) {
 	s, prefix := v.view()
 	s.mu.Lock()
+	defer func() {
+		if !ok { // or a panic of the store's, which must not leave it locked
+			s.mu.Unlock()
+		}
+	}()
 	name, err := keyName(prefix, key)
 	if err != nil {
 		s.fail(err)
-	} else if s.use(change) {
-		return s, name, true
+		return s, "", false
 	}
-	s.mu.Unlock()
-	return s, "", false
+	return s, name, s.use(change)
 }
 
 func getAny(v View, key string) (any, bool) {
@@ -436,25 +439,30 @@ func within(prefix, name string) (key string, ok bool) {
 func all(v View) iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		for _, key := range keys(v) {
-			s, name, ok := enter(v, key, false)
-			if !ok {
-				return
-			}
-			s.flush(name)
-			var value any
-			data, ok := s.raw(name)
-			var err error
-			if ok {
-				if err = s.decode(name, data, &value); err != nil {
-					s.fail(err)
-				}
-			}
-			s.mu.Unlock()
-			if ok && err == nil && !yield(key, value) {
+			if value, ok := copyAny(v, key); ok && !yield(key, value) {
 				return
 			}
 		}
 	}
+}
+
+// copyAny is getAny for a value that is the caller's own.
+func copyAny(v View, key string) (value any, ok bool) {
+	s, name, ok := enter(v, key, false)
+	if !ok {
+		return nil, false
+	}
+	defer s.mu.Unlock()
+	s.flush(name)
+	data, ok := s.raw(name)
+	if !ok {
+		return nil, false
+	}
+	if err := s.decode(name, data, &value); err != nil {
+		s.fail(err)
+		return nil, false
+	}
+	return value, true
 }
 
 func clearView(v View) {
