@@ -80,7 +80,7 @@ func walk(t *testing.T, seed uint64, steps int) {
 	access := func(back bool) time.Time {
 		at := f.clock.Load()
 		if back {
-			at -= r.Int64N(5000)
+			at -= r.Int64N(60_000)
 		}
 		for ; usedAt[at]; at-- {
 		}

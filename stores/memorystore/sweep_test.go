@@ -174,6 +174,9 @@ func TestSweeper(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+		if s.sweeper.timer.Stop() {
+			t.Error("Close left the timer running")
+		}
 		create(2, time.Second)
 		time.Sleep(time.Hour)
 		synctest.Wait()
