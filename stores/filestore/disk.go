@@ -327,10 +327,13 @@ func (d *disk) swept() (time.Time, error) {
 }
 
 func (d *disk) setSwept(now time.Time) error {
-	f, err := d.root.OpenFile(sweptFile, os.O_WRONLY|os.O_CREATE, 0o600)
+	err := d.about("note", sweptFile)
 	if err == nil {
-		f.Close()
-		err = d.root.Chtimes(sweptFile, now, now)
+		var f *os.File
+		if f, err = d.root.OpenFile(sweptFile, os.O_WRONLY|os.O_CREATE, 0o600); err == nil {
+			f.Close()
+			err = d.root.Chtimes(sweptFile, now, now)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("filestore: %w", err)

@@ -26,6 +26,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+func checksum(file []byte) uint32 { return crc32.Checksum(file[headerSize:], castagnoli) }
+
 // encode returns the file of a record. It refuses a record that could not be
 // read back, which must not replace one that can.
 func encode(rec core.Record) ([]byte, error) {
@@ -38,7 +40,7 @@ func encode(rec core.Record) ([]byte, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("filestore: a session of %d bytes; at most %d can be stored", len(data), maxFile)
 	}
-	binary.BigEndian.PutUint32(data[len(magic):], crc32.Checksum(data[headerSize:], castagnoli))
+	binary.BigEndian.PutUint32(data[len(magic):], checksum(data))
 	if _, err := decode(data, rec.ID); err != nil {
 		return nil, fmt.Errorf("filestore: the session of ID %q cannot be stored: a time or limit in it is out of range, or it has no ID", rec.ID)
 	}
@@ -53,7 +55,7 @@ func decode(data []byte, id core.ID) (rec core.Record, err error) {
 		return rec, fmt.Errorf("%w: a file of %d bytes", core.ErrCorrupt, len(data))
 	case string(data[:len(magic)]) != magic:
 		return rec, fmt.Errorf("%w: not a session's file", core.ErrCorrupt)
-	case binary.BigEndian.Uint32(data[len(magic):]) != crc32.Checksum(data[headerSize:], castagnoli):
+	case binary.BigEndian.Uint32(data[len(magic):]) != checksum(data):
 		return rec, fmt.Errorf("%w: wrong checksum", core.ErrCorrupt)
 	}
 	if err := rec.UnmarshalBinary(data[headerSize:]); err != nil {
