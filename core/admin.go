@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -33,6 +34,17 @@ func (m *Manager) Exists(ctx context.Context, id ID) (bool, error) {
 	}
 	_, reason, err := m.fetch(ctx, id, m.now())
 	return reason == "" && err == nil, err
+}
+
+// HasSession reports whether a request carries the cookie of a live session,
+// without touching it; an expired one counts as none. In a handler behind the
+// middleware, ask the session itself. An error means that the store failed.
+func (m *Manager) HasSession(ctx context.Context, r *http.Request) (bool, error) {
+	s := &Session{m: m, ctx: ctx, lines: r.Header["Cookie"], now: m.now()}
+	if err := s.find(); err != nil {
+		return false, err
+	}
+	return s.found, nil
 }
 
 // Load returns a session by its ID, for programs outside HTTP: workers,

@@ -221,6 +221,36 @@ func findCookies(lines []string, name string, yield func(value string) bool) {
 	}
 }
 
+// HasCookie reports whether a request carries a cookie of the session's name,
+// whatever it holds. It asks no store. After Destroy, the rest of the request
+// does not see the cookie any more.
+func (m *Manager) HasCookie(r *http.Request) bool {
+	found := false
+	findCookies(r.Header["Cookie"], m.cookie.Name, func(string) bool {
+		found = true
+		return false
+	})
+	return found
+}
+
+// withoutCookie returns header lines without the cookies of a name.
+func withoutCookie(lines []string, name string) []string {
+	var kept []string
+	for _, line := range lines {
+		var parts []string
+		for part := range strings.SplitSeq(line, ";") {
+			n, _, _ := strings.Cut(part, "=")
+			if n = trimSpace(n); n != name && n != "" {
+				parts = append(parts, trimSpace(part))
+			}
+		}
+		if len(parts) > 0 {
+			kept = append(kept, strings.Join(parts, "; "))
+		}
+	}
+	return kept
+}
+
 // trimSpace and trimRight remove what net/textproto calls space.
 func trimSpace(s string) string {
 	for len(s) > 0 && isSpace(s[0]) {

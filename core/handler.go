@@ -36,6 +36,7 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 	e.session.ctx = e.ctx
 	e.session.lines = r.Header["Cookie"]
 	e.request = r.WithContext((*exchangeContext)(e))
+	e.session.request = e.request
 	defer e.end()
 	next(e.writer(), e.request)
 	e.returned = true

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coatcheck/sessions/core"
 	"github.com/coatcheck/sessions/stores/memorystore"
@@ -319,4 +321,57 @@ func TestStoreFailureIsNotLogout(t *testing.T) {
 	mustStatus(t, c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {}), 200)
 	w.store.interfere(nil)
 	mustBe(t, "user", c.user(), "u")
+}
+
+// Features Q30, Q31, Q32.
+func TestHasCookieAndHasSession(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	check := func(what, cookies string, hasCookie, hasSession bool) {
+		t.Helper()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", cookies)
+		w.store.took()
+		mustBe(t, what+": HasCookie", w.m.HasCookie(r), hasCookie)
+		mustBe(t, what+": calls", w.store.took(), "")
+		got, err := w.m.HasSession(context.Background(), r)
+		mustBe(t, what+": HasSession", fmt.Sprint(got, err), fmt.Sprint(hasSession, nil))
+	}
+	check("none", "other=1", false, false)
+	check("garbage", "__Host-session=garbage", true, false)
+	check("empty", "__Host-session=", true, false)
+	w.clock.add(5 * time.Minute)
+	check("live", "a=1; "+c.cookie, true, true)
+	mustBe(t, "calls of HasSession", w.store.took(), "load")
+	w.clock.add(time.Hour)
+	check("expired", c.cookie, true, false)
+
+	w.store.interfere(func(string) error { return errors.New("down") })
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", c.cookie)
+	if got, err := w.m.HasSession(context.Background(), r); got || !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("with the store down: %v, %v", got, err)
+	}
+}
+
+// Fails if Destroy leaves the request's header alone, or changes that of the
+// request that came in.
+func TestCookieIsHiddenAfterDestroy(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	name, _, _ := strings.Cut(c.cookie, "=")
+	in := httptest.NewRequest("GET", "/", nil)
+	in.Header["Cookie"] = []string{"a=1; " + c.cookie + " ; b=2", c.cookie, "c=3"}
+	w.m.Serve(httptest.NewRecorder(), in, func(_ http.ResponseWriter, r *http.Request) {
+		mustBe(t, "before", w.m.HasCookie(r), true)
+		core.Get(r.Context()).Destroy()
+		mustBe(t, "HasCookie", w.m.HasCookie(r), false)
+		if _, err := r.Cookie(name); !errors.Is(err, http.ErrNoCookie) {
+			t.Errorf("Cookie: %v", err)
+		}
+		mustBe(t, "the others", strings.Join(r.Header["Cookie"], "|"), "a=1; b=2|c=3")
+	})
+	mustBe(t, "the request that came in", w.m.HasCookie(in), true)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -14,10 +15,11 @@ import (
 //
 // Nothing is saved by hand: see [Session.Save] for the exception.
 type Session struct {
-	m     *Manager
-	ctx   context.Context // of the request; detached before store calls
-	lines []string        // the request's Cookie headers
-	free  bool            // not of an HTTP request: see Manager.Load
+	m       *Manager
+	ctx     context.Context // of the request; detached before store calls
+	request *http.Request   // as the handler sees it
+	lines   []string        // its Cookie headers
+	free    bool            // not of an HTTP request: see Manager.Load
 
 	mu    sync.Mutex
 	phase phase
@@ -286,6 +288,7 @@ func (s *Session) Destroy() error {
 		destroyed = destroyed || existed
 	}
 	s.forget()
+	s.hideCookie()
 	// Only who ended the session clears the cookie: if another request did,
 	// and a login followed, clearing it would end that one.
 	if len(victims) > 0 {
@@ -440,6 +443,19 @@ func (s *Session) forget() {
 	s.found, s.returning, s.readOnly, s.reseal = false, false, false, false
 	s.rec, s.tok, s.rivals = Record{}, token{}, nil
 	s.discard()
+}
+
+// hideCookie takes the session's cookies out of the handler's request, in a
+// header of its own: the one that came in is not ours to change.
+func (s *Session) hideCookie() {
+	if s.request == nil || !s.m.HasCookie(s.request) {
+		return
+	}
+	h := s.request.Header.Clone()
+	if h["Cookie"] = withoutCookie(s.lines, s.m.cookie.Name); len(h["Cookie"]) == 0 {
+		delete(h, "Cookie")
+	}
+	s.request.Header = h
 }
 
 // discard drops all changes.
