@@ -215,7 +215,7 @@ func (s *Session) update(next Record) error {
 		err = m.store.Update(ctx, next)
 	}
 	if err != nil {
-		return answer("update", err, ErrConflict, ErrNotFound)
+		return answer("update", err, ErrConflict, ErrNotFound, ErrFull)
 	}
 	kind := EventSaved
 	if s.rec.Version != s.seen {
@@ -480,12 +480,12 @@ func (m *Manager) end(ctx context.Context, rec Record, why Reason) (existed bool
 	return existed, err
 }
 
-// answer passes the sentinels that a verb may give and marks every other error
-// as a failure of the engine.
+// answer passes the sentinels that a verb may give, with what the store has to
+// say beside, and marks every other error as a failure of the engine.
 func answer(verb string, err error, sentinels ...error) error {
 	for _, s := range sentinels {
 		if errors.Is(err, s) {
-			return s
+			return err
 		}
 	}
 	return storeError(verb, err)

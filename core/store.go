@@ -51,7 +51,8 @@ type Store interface {
 
 	// Update replaces the live record whose version is rec.Version-1.
 	// It answers ErrNotFound if there is none, ErrConflict if its version
-	// is another, and then changes nothing.
+	// is another, ErrFull if the record grows beyond a limit of the store,
+	// and then changes nothing.
 	Update(ctx context.Context, rec Record) error
 
 	// Touch moves the LastAccess and ExpiresAt of a live record forward,

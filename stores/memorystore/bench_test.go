@@ -1,6 +1,7 @@
 package memorystore
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -183,7 +184,7 @@ func longest(s *Store, ids []core.ID, work func()) (most time.Duration) {
 	wg.Go(func() {
 		for i := 0; !done.Load(); i++ {
 			start := time.Now()
-			s.Load(nil, ids[i%len(ids)])
+			s.Load(context.Background(), ids[i%len(ids)])
 			most = max(most, time.Since(start))
 		}
 	})
