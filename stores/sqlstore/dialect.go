@@ -104,11 +104,11 @@ func (d Dialect) bind(text string) string {
 // statements are what a store runs. Arguments are given in the order in which
 // the parameters stand.
 type statements struct {
-	load, create, replace, update, touch     string
-	deleteLive, deleteExpired, deleteVersion string
-	version, listUser, list, count           string
-	sweep, sweepFind, sweepFound             string
-	lock, relock, renew, unlock, sweepLocks  string
+	load, create, replace, update, touch    string
+	deleteLive, deleteAny, deleteVersion    string
+	version, listUser, list, count          string
+	sweep, sweepFind, sweepFound            string
+	lock, relock, renew, unlock, sweepLocks string
 }
 
 // common are the statements that all dialects share.
@@ -119,7 +119,7 @@ var common = statements{
 	touch: "UPDATE {table} SET last_access = {greatest}(last_access, ?), expires_at = {greatest}(expires_at, ?)" +
 		" WHERE id = ? AND expires_at > ?",
 	deleteLive:    "DELETE FROM {table} WHERE id = ? AND expires_at > ?",
-	deleteExpired: "DELETE FROM {table} WHERE id = ? AND expires_at <= ?",
+	deleteAny:     "DELETE FROM {table} WHERE id = ?",
 	deleteVersion: "DELETE FROM {table} WHERE id = ? AND version = ? AND expires_at > ?",
 
 	version:  "SELECT version FROM {table} WHERE id = ? AND expires_at > ?",
@@ -192,7 +192,7 @@ func (q *statements) all() []struct {
 		text *string
 	}{
 		{"load", &q.load}, {"create", &q.create}, {"replace", &q.replace}, {"update", &q.update}, {"touch", &q.touch},
-		{"deleteLive", &q.deleteLive}, {"deleteExpired", &q.deleteExpired}, {"deleteVersion", &q.deleteVersion},
+		{"deleteLive", &q.deleteLive}, {"deleteAny", &q.deleteAny}, {"deleteVersion", &q.deleteVersion},
 		{"version", &q.version}, {"listUser", &q.listUser}, {"list", &q.list}, {"count", &q.count},
 		{"sweep", &q.sweep}, {"sweepFind", &q.sweepFind}, {"sweepFound", &q.sweepFound},
 		{"lock", &q.lock}, {"relock", &q.relock}, {"renew", &q.renew}, {"unlock", &q.unlock}, {"sweepLocks", &q.sweepLocks},

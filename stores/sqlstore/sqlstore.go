@@ -12,9 +12,10 @@
 // # Statements
 //
 // Each verb is one statement by primary key, outside any transaction. Update
-// names the version it was made from, and the number of rows affected decides;
-// only a refusal costs a second statement, to tell a conflict from an absent
-// record. Every value is a parameter.
+// names the version it was made from, and the number of rows affected decides.
+// Only a verb that finds no row costs a second statement: to tell a conflict
+// from an absent record, or to make sure that what was deleted is gone. Every
+// value is a parameter.
 //
 // The store expects the database's default isolation, but is right under every
 // other: a statement that the engine rolled back because of another (SQLSTATE
@@ -261,13 +262,13 @@ func (s *Store) Touch(ctx context.Context, id core.ID, access, expires time.Time
 
 // Delete removes a record and reports whether it was live.
 func (s *Store) Delete(ctx context.Context, id core.ID) (existed bool, err error) {
-	now := s.now()
-	n, err := s.exec(ctx, "delete", s.sql.deleteLive, id.String(), now)
+	n, err := s.exec(ctx, "delete", s.sql.deleteLive, id.String(), s.now())
 	if err != nil || n > 0 {
 		return n > 0, err
 	}
-	// By a clock that is behind this one it may be live still.
-	_, err = s.exec(ctx, "delete", s.sql.deleteExpired, id.String(), now)
+	// By a clock that is behind this one it may be live still, and be
+	// prolonged at this moment: it goes in any case.
+	_, err = s.exec(ctx, "delete", s.sql.deleteAny, id.String())
 	return false, err
 }
 

@@ -143,7 +143,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // Listings fetch the head of a stored record, which must hold all but Values.
-// Fails if header is less than 449.
+// Fails if header is less than 423.
 func TestHeader(t *testing.T) {
 	far := time.Now().Add(90 * 366 * 24 * time.Hour)
 	rec := core.Record{ID: core.ID{1}, Version: 1<<64 - 1, Generation: 1<<64 - 1, Proof: [32]byte{1}, Previous: [32]byte{1}, PreviousUntil: far,
@@ -232,6 +232,7 @@ func TestWritersQueueUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
+		defer close(step)
 		for range writers {
 			go func() {
 				if err := s.Update(t.Context(), record()); err != nil {
@@ -326,6 +327,28 @@ func TestQuietErrors(t *testing.T) {
 		if !errors.Is(err, refused) || err.Error() != "sqlstore: "+verb+": connection refused" {
 			t.Errorf("%s: %v", verb, err)
 		}
+	}
+}
+
+// A logout holds even if, by this clock, the session had expired, while a node
+// whose clock is behind prolongs it between the statements.
+// Fails if the second statement asks for the expiry.
+func TestDeleteInAnyCase(t *testing.T) {
+	expires := time.Now().Add(-time.Second).UnixMilli()
+	gone := false
+	f := &fake{answer: func(_ context.Context, query string, args []driver.NamedValue) reply {
+		_, condition, found := strings.Cut(query, "expires_at ")
+		matches := !found || strings.HasPrefix(condition, "<=") == (expires <= args[1].Value.(int64))
+		expires += 10_000 // the other node's Touch
+		if !matches {
+			return reply{}
+		}
+		gone = true
+		return reply{affected: 1}
+	}}
+	existed, err := newStore(t, f, Config{Dialect: PostgreSQL}).Delete(t.Context(), core.ID{1})
+	if existed || err != nil || !gone {
+		t.Errorf("existed: %t, %v; gone: %t", existed, err, gone)
 	}
 }
 

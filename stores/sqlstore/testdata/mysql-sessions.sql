@@ -32,8 +32,8 @@ UPDATE `sessions` SET last_access = GREATEST(last_access, ?), expires_at = GREAT
 -- deleteLive
 DELETE FROM `sessions` WHERE id = ? AND expires_at > ?;
 
--- deleteExpired
-DELETE FROM `sessions` WHERE id = ? AND expires_at <= ?;
+-- deleteAny
+DELETE FROM `sessions` WHERE id = ?;
 
 -- deleteVersion
 DELETE FROM `sessions` WHERE id = ? AND version = ? AND expires_at > ?;

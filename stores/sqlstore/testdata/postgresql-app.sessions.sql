@@ -29,8 +29,8 @@ UPDATE "app"."sessions" SET last_access = GREATEST(last_access, $1), expires_at 
 -- deleteLive
 DELETE FROM "app"."sessions" WHERE id = $1 AND expires_at > $2;
 
--- deleteExpired
-DELETE FROM "app"."sessions" WHERE id = $1 AND expires_at <= $2;
+-- deleteAny
+DELETE FROM "app"."sessions" WHERE id = $1;
 
 -- deleteVersion
 DELETE FROM "app"."sessions" WHERE id = $1 AND version = $2 AND expires_at > $3;

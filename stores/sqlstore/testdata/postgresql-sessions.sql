@@ -29,8 +29,8 @@ UPDATE "sessions" SET last_access = GREATEST(last_access, $1), expires_at = GREA
 -- deleteLive
 DELETE FROM "sessions" WHERE id = $1 AND expires_at > $2;
 
--- deleteExpired
-DELETE FROM "sessions" WHERE id = $1 AND expires_at <= $2;
+-- deleteAny
+DELETE FROM "sessions" WHERE id = $1;
 
 -- deleteVersion
 DELETE FROM "sessions" WHERE id = $1 AND version = $2 AND expires_at > $3;

@@ -29,8 +29,8 @@ UPDATE "sessions" SET last_access = max(last_access, ?), expires_at = max(expire
 -- deleteLive
 DELETE FROM "sessions" WHERE id = ? AND expires_at > ?;
 
--- deleteExpired
-DELETE FROM "sessions" WHERE id = ? AND expires_at <= ?;
+-- deleteAny
+DELETE FROM "sessions" WHERE id = ?;
 
 -- deleteVersion
 DELETE FROM "sessions" WHERE id = ? AND version = ? AND expires_at > ?;
