@@ -56,6 +56,9 @@ type app struct {
 	recovery place
 	routes   map[string]handler
 	raw      func(w http.ResponseWriter) // of the route /raw, which has no session
+	// between runs inside the first manager's middleware and outside of the
+	// others.
+	between func(*http.Request)
 	// access is told the status that the framework believes it has sent, by
 	// a middleware outside of everything.
 	access func(status int)
@@ -120,6 +123,15 @@ func recoverer(next http.Handler) http.Handler {
 	})
 }
 
+func betweenNetHTTP(run func(*http.Request)) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			run(r)
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 func buildNetHTTP(a app) http.Handler {
 	mux := http.NewServeMux()
 	for path, h := range a.routes {
@@ -133,6 +145,9 @@ func buildNetHTTP(a app) http.Handler {
 		top = recoverer(top)
 	}
 	for i := len(a.managers) - 1; i >= 0; i-- {
+		if i == 0 && a.between != nil {
+			top = betweenNetHTTP(a.between)(top)
+		}
 		top = a.managers[i].Handler(top)
 	}
 	if a.recovery == outside {
@@ -152,8 +167,11 @@ func buildChi(a app) http.Handler {
 	if a.recovery == outside {
 		r.Use(recoverer)
 	}
-	for _, m := range a.managers {
+	for i, m := range a.managers {
 		r.Use(chisession.New(m))
+		if i == 0 && a.between != nil {
+			r.Use(betweenNetHTTP(a.between))
+		}
 	}
 	if a.recovery == inside {
 		r.Use(recoverer)
@@ -178,8 +196,11 @@ func buildGin(a app) http.Handler {
 	if a.recovery == outside {
 		r.Use(gin.RecoveryWithWriter(io.Discard))
 	}
-	for _, m := range a.managers {
+	for i, m := range a.managers {
 		r.Use(ginsession.New(m))
+		if i == 0 && a.between != nil {
+			r.Use(func(c *gin.Context) { a.between(c.Request) })
+		}
 	}
 	if a.recovery == inside {
 		r.Use(gin.RecoveryWithWriter(io.Discard))
@@ -237,8 +258,13 @@ func buildEcho4(a app) http.Handler {
 	if a.recovery == outside {
 		e.Use(recoverer)
 	}
-	for _, m := range a.managers {
+	for i, m := range a.managers {
 		e.Use(echosession.New(m))
+		if i == 0 && a.between != nil {
+			e.Use(func(next echo4.HandlerFunc) echo4.HandlerFunc {
+				return func(c echo4.Context) error { a.between(c.Request()); return next(c) }
+			})
+		}
 	}
 	if a.recovery == inside {
 		e.Use(recoverer)
@@ -295,8 +321,13 @@ func buildEcho5(a app) http.Handler {
 	if a.recovery == outside {
 		e.Use(recoverer)
 	}
-	for _, m := range a.managers {
+	for i, m := range a.managers {
 		e.Use(echo5session.New(m))
+		if i == 0 && a.between != nil {
+			e.Use(func(next echo5.HandlerFunc) echo5.HandlerFunc {
+				return func(c *echo5.Context) error { a.between(c.Request()); return next(c) }
+			})
+		}
 	}
 	if a.recovery == inside {
 		e.Use(recoverer)

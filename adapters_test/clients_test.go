@@ -129,12 +129,16 @@ var clients = []scenario{
 		}
 		b := f.serve(nil).browser()
 		b.get("/set?a=1").sets()
-		old := b.thief()
+		old, writer := b.thief(), b.thief()
+		writer.site = serve(both)
+		writer.get("/set?a=1&b=2").is(200, "set").sets() // sealed anew, in the answer that saves
+		writer.site = serve(only)
+		writer.get("/read").is(200, "nobody a=1 b=2").silent()
 		b.site = serve(both)
-		b.get("/read").is(200, "nobody a=1").sets() // sealed anew
-		b.get("/read").is(200, "nobody a=1").silent()
+		seen := b.get("/read").sets().body // sealed anew, though nothing was saved
+		b.get("/read").is(200, seen).silent()
 		b.site = serve(only)
-		b.get("/read").is(200, "nobody a=1").silent()
+		b.get("/read").is(200, seen).silent()
 		old.site = b.site
 		old.get("/read").is(200, "nobody").silent()
 	}},

@@ -373,13 +373,20 @@ var responses = []scenario{
 	}},
 
 	{name: "the middleware twice is once", run: func(f *fixture) {
+		var first *core.Session
 		s := f.serve(map[string]handler{"/two": func(x *call) {
-			if s, ok := f.manager.Lookup(x.r.Context()); !ok || s != x.Session {
+			if s, ok := f.manager.Lookup(x.r.Context()); !ok || s != x.Session || s != first {
 				f.Error("another session inside")
 			}
 			x.Set("a", "1")
 			x.text(200, "ok")
-		}}, func(a *app) { a.managers = append(a.managers, f.manager) })
+		}}, func(a *app) {
+			a.managers = append(a.managers, f.manager)
+			a.between = func(r *http.Request) {
+				first, _ = core.Lookup(r.Context())
+				first.User() // loads
+			}
+		})
 		b := s.browser()
 		b.get("/two").is(200, "ok").sets()
 		if calls := f.probe.take(); !slices.Equal(calls, []string{create}) {

@@ -66,6 +66,7 @@ func TestTrap2StatusOnly(t *testing.T) {
 		s := f.serve(map[string]handler{
 			"/202": func(x *call) { x.Set("a", "1"); x.status(202) },
 			"/502": func(x *call) { x.Set("a", "2"); x.status(502) },
+			"/503": func(x *call) { x.Set("a", "3"); x.status(503); io.WriteString(x.w, "failed") },
 		})
 		b := s.browser()
 		b.get("/202").is(202, "").sets()
@@ -73,6 +74,7 @@ func TestTrap2StatusOnly(t *testing.T) {
 			f.Errorf("store calls: %v", calls)
 		}
 		b.get("/502").is(502, "").silent()
+		b.get("/503").is(503, "failed").silent()
 		if w := f.probe.writes(); len(w) > 0 {
 			f.Errorf("a failed answer saved: %v", w)
 		}
