@@ -17,12 +17,13 @@ type Info struct {
 	CreatedAt  time.Time
 	LoginAt    time.Time
 	LastAccess time.Time // to the resolution of Config.TouchInterval
-	ExpiresAt  time.Time
+	ExpiresAt  time.Time // if it is not used again
+	Deadline   time.Time // however busy it is
 	Requests   uint64 // if Config.CountRequests is set
 }
 
 func info(r Record) Info {
-	return Info{r.ID, r.User, r.CreatedAt, r.LoginAt, r.LastAccess, r.ExpiresAt, r.Requests}
+	return Info{r.ID, r.User, r.CreatedAt, r.LoginAt, r.LastAccess, r.ExpiresAt, r.Deadline, r.Requests}
 }
 
 // Exists reports whether a session is live, without touching it. An error

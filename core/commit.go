@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -399,7 +400,17 @@ func (s *Session) reload() error {
 		return ErrNotFound
 	}
 	s.rec = rec
-	return s.replay(false)
+	if err := s.replay(false); err != nil {
+		return err
+	}
+	// A value handed out earlier is still watched, but the next Get is to see
+	// what the others stored.
+	for i := range s.lives {
+		l := &s.lives[i]
+		now, _ := s.raw(l.name)
+		l.stale = !bytes.Equal(now, l.data)
+	}
+	return nil
 }
 
 // replay performs the operations again. A value that this request popped and

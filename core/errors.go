@@ -15,7 +15,7 @@ var (
 	// ErrLate means that a change came after the response had begun and
 	// needs a cookie that can no longer be sent. Make it before the first
 	// byte, or call Save first.
-	ErrLate = errors.New("sessions: change after the response began and the client holds no session cookie; change the session before the first Write, or call Save before it")
+	ErrLate = errors.New("sessions: change after the response began that needs the cookie to be set; change the session before the first Write, or call Save before it")
 	// ErrEnded means that the session was used after its request had ended.
 	// Read what a goroutine needs before starting it.
 	ErrEnded = errors.New("sessions: session used after its request ended; copy what a goroutine needs, or use the Manager's methods")

@@ -116,8 +116,7 @@ func (k Key[T]) Pop(v View) (value T, ok bool) {
 // its argument may decide its result, and it must not use the session (which
 // is locked meanwhile: that would never return). A map or slice that it is
 // given is decoded anew each time, so it may change that and return it.
-func (k Key[T]) Update(v View, fn func(T) T) T {
-	var result T
+func (k Key[T]) Update(v View, fn func(T) T) (result T) {
 	s, name, ok := enter(v, k.name, true)
 	if !ok {
 		return result
@@ -139,5 +138,8 @@ func (k Key[T]) Update(v View, fn func(T) T) T {
 		}
 		return next, err
 	}})
+	if data, ok := s.raw(name); k.mutable && ok && s.err == nil {
+		s.lives = append(s.lives, live{name: name, typ: reflect.TypeFor[T](), value: result, data: data})
+	}
 	return result
 }

@@ -178,6 +178,20 @@ func (s *Session) ExpiresAt() time.Time {
 	return next.ExpiresAt
 }
 
+// Deadline returns the absolute limit: when the session ends however busy it
+// is. The zero time while there is nothing to store.
+func (s *Session) Deadline() time.Time {
+	defer s.lock()()
+	if !s.use(false) {
+		return time.Time{}
+	}
+	next := s.next()
+	if !s.found && !next.keeps() {
+		return time.Time{}
+	}
+	return next.Deadline
+}
+
 // IdleTimeout returns the session's idle limit.
 func (s *Session) IdleTimeout() time.Duration {
 	defer s.lock()()

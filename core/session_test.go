@@ -113,6 +113,7 @@ func TestLifeOfASession(t *testing.T) {
 		mustBe(t, "CreatedAt", s.CreatedAt(), created)
 		mustBe(t, "LastAccess", s.LastAccess(), created)
 		mustBe(t, "ExpiresAt", s.ExpiresAt(), w.clock.Now().Add(30*time.Minute))
+		mustBe(t, "Deadline", s.Deadline(), created.Add(24*time.Hour))
 		mustBe(t, "Requests", s.Requests(), 0)
 		v, ok := s.Get("k")
 		mustBe(t, "value", fmt.Sprintln(v, ok), "v true\n")
@@ -406,12 +407,13 @@ func TestChangesInOrder(t *testing.T) {
 		v[0] = 9
 		list.Update(s, func(v []int) []int { return append(v, 3) })
 		v[1] = 8 // no longer the session's
+		list.Update(s, func(v []int) []int { return append(v, 4) })[0] = 7
 		s.Set("dropped", 1)
 		s.Namespace("app").Set("dropped", 1)
 	})
 	c.use(func(s *core.Session) {
 		v, _ := list.Get(s)
-		mustBe(t, "list", fmt.Sprint(v), "[9 2 3]")
+		mustBe(t, "list", fmt.Sprint(v), "[7 2 3 4]")
 		s.Set("a", 1)
 		s.Clear()
 		mustBe(t, "keys after Clear", fmt.Sprint(s.Keys(), s.Namespaces()), "[] []")

@@ -81,6 +81,7 @@ type live struct {
 	typ   reflect.Type // that it was asked for as
 	value any
 	data  []byte
+	stale bool // another request has changed what is stored
 }
 
 // errTaken refuses the pop of a value that another request popped first.
@@ -293,7 +294,7 @@ func getAny(v View, key string) (any, bool) {
 func get[T any](s *Session, name string, mutable bool) (value T, ok bool, err error) {
 	if len(s.lives) > 0 {
 		for i := range s.lives {
-			if l := &s.lives[i]; l.name == name && l.typ == reflect.TypeFor[T]() {
+			if l := &s.lives[i]; l.name == name && l.typ == reflect.TypeFor[T]() && !l.stale {
 				return l.value.(T), true, nil
 			}
 		}
@@ -308,7 +309,7 @@ func get[T any](s *Session, name string, mutable bool) (value T, ok bool, err er
 		return none, false, err
 	}
 	if mutable && kindOfValue(value).mutable {
-		s.lives = append(s.lives, live{name, reflect.TypeFor[T](), value, s.baseline(name, value, data)})
+		s.lives = append(s.lives, live{name: name, typ: reflect.TypeFor[T](), value: value, data: s.baseline(name, value, data)})
 	}
 	return value, true, nil
 }
@@ -348,7 +349,7 @@ func set(s *Session, name string, value any) {
 		s.do(op{kind: opSet, name: name, data: data})
 	}
 	if kindOfValue(value).mutable {
-		s.lives = append(s.lives, live{name, reflect.TypeOf(value), value, data})
+		s.lives = append(s.lives, live{name: name, typ: reflect.TypeOf(value), value: value, data: data})
 	}
 }
 
