@@ -19,7 +19,7 @@ type Info struct {
 	LastAccess time.Time // to the resolution of Config.TouchInterval
 	ExpiresAt  time.Time // if it is not used again
 	Deadline   time.Time // however busy it is
-	Requests   uint64 // if Config.CountRequests is set
+	Requests   uint64    // if Config.CountRequests is set
 }
 
 func info(r Record) Info {
