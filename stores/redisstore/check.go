@@ -20,7 +20,11 @@ func (s *Store) Check(ctx context.Context) error {
 	for _, node := range nodes {
 		info := map[string]string{}
 		for _, section := range []string{"server", "memory"} {
-			text, err := node.Do(ctx, node.B().Arbitrary("INFO").Args(section).Build()).ToString()
+			answer, err := s.do(ctx, node, node.B().Arbitrary("INFO").Args(section).Build())
+			if err != nil {
+				return failure(ctx, err)
+			}
+			text, err := answer.ToString()
 			if err != nil {
 				return failure(ctx, err)
 			}

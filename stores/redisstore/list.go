@@ -57,7 +57,11 @@ func (s *Store) scan(ctx context.Context, visit func([]core.ID) (bool, error)) e
 			// Not B().Scan, which the client would repeat for as long as
 			// the server is down.
 			cmd := node.B().Arbitrary("SCAN").Args(strconv.FormatUint(cursor, 10), "MATCH", pattern, "COUNT", "512").Build()
-			page, err := node.Do(ctx, cmd).AsScanEntry()
+			answer, err := s.do(ctx, node, cmd)
+			if err != nil {
+				return failure(ctx, err)
+			}
+			page, err := answer.AsScanEntry()
 			if err != nil {
 				return failure(ctx, err)
 			}
@@ -84,7 +88,11 @@ var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`
 func (s *Store) primaries(ctx context.Context) ([]rueidis.Client, error) {
 	var out []rueidis.Client
 	for _, node := range s.client.Nodes() {
-		role, err := node.Do(ctx, node.B().Arbitrary("ROLE").Build()).ToArray()
+		answer, err := s.do(ctx, node, node.B().Arbitrary("ROLE").Build())
+		if err != nil {
+			return nil, failure(ctx, err)
+		}
+		role, err := answer.ToArray()
 		if err != nil {
 			return nil, failure(ctx, err)
 		}
@@ -106,8 +114,13 @@ func (s *Store) loadAll(ctx context.Context, ids []core.ID, visit func(core.ID, 
 		for i, id := range chunk {
 			cmds[i] = s.get(id)
 		}
-		for i, answer := range s.client.DoMulti(ctx, cmds...) {
-			env, err := open(chunk[i], answer)
+		answers, err := call(ctx, s, func() []rueidis.RedisResult { return s.client.DoMulti(ctx, cmds...) })
+		if err != nil {
+			return failure(ctx, err)
+		}
+		for i, answer := range answers {
+			message, err := answer.ToMessage()
+			env, err := open(chunk[i], message, err)
 			if err != nil && !errors.Is(err, core.ErrNotFound) && !errors.Is(err, core.ErrCorrupt) {
 				return failure(ctx, err)
 			}

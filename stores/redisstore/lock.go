@@ -52,7 +52,7 @@ func (s *Store) Lock(ctx context.Context, id core.ID) (unlock func(), err error)
 // acquire takes the lease when it is free.
 func (s *Store) acquire(ctx context.Context, key, owner string) error {
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
-		err := s.client.Do(ctx, s.client.B().Set().Key(key).Value(owner).Nx().PxMilliseconds(s.lease.Milliseconds()).Build()).Error()
+		_, err := s.do(ctx, s.client, s.client.B().Set().Key(key).Value(owner).Nx().PxMilliseconds(s.lease.Milliseconds()).Build())
 		if lost(err) {
 			s.release(key, owner) // it may have been given
 		}

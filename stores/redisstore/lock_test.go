@@ -8,11 +8,18 @@ import (
 	"time"
 )
 
+// soon is a context for what must happen.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // Fails if a process goes by its own queue alone.
 func TestLockAcrossProcesses(t *testing.T) {
 	one := newStore(t, sharedClient(t), nil)
 	two := beside(t, one, one.client)
-	ctx, id := t.Context(), newUnknown()
+	ctx, id := soon(t), newUnknown()
 	var group sync.WaitGroup
 	n := 0 // guarded by the lock under test
 	for _, s := range []*Store{one, two, one, two} {
@@ -45,7 +52,7 @@ func TestLockAcrossProcesses(t *testing.T) {
 func TestLockOutlivesItsLease(t *testing.T) {
 	one := newStore(t, sharedClient(t), nil)
 	two, three := beside(t, one, one.client), beside(t, one, one.client)
-	ctx, id := t.Context(), newUnknown()
+	ctx, id := soon(t), newUnknown()
 	first, err := one.Lock(ctx, id)
 	if err != nil {
 		t.Fatal(err)
@@ -86,14 +93,18 @@ func TestLockIsRenewed(t *testing.T) {
 		return true
 	}})
 	s.lease = 300 * time.Millisecond
-	ctx, id := t.Context(), newUnknown()
+	ctx, id := soon(t), newUnknown()
 	started := time.Now()
 	unlock, err := s.Lock(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for time.Since(started) < 2*s.lease {
-		<-renewed
+		select {
+		case <-renewed:
+		case <-ctx.Done():
+			t.Fatal("the lease was not renewed")
+		}
 	}
 	n, err := s.client.Do(ctx, s.client.B().Exists().Key(s.prefix+":l:"+id.String()).Build()).AsInt64()
 	if err != nil || n != 1 {

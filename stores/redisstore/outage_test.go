@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -175,6 +176,19 @@ func TestServerHangs(t *testing.T) {
 	}
 }
 
+// Fails if an error of the connection hides that the context ended.
+func TestFailureWrapsContext(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	cut := errors.New("connection cut")
+	if err := failure(ended, cut); !errors.Is(err, context.Canceled) || !errors.Is(err, cut) {
+		t.Errorf("%v, want an error that wraps both", err)
+	}
+	if err := failure(t.Context(), cut); !errors.Is(err, cut) || failure(ended, nil) != nil {
+		t.Errorf("%v", err)
+	}
+}
+
 func newUnknown() core.ID { return session(time.Now(), "").ID }
 
 // Fails if a read is not tried again, on each connection that may be dead.
@@ -306,5 +320,36 @@ func TestCheck(t *testing.T) {
 		if got := unfit(map[string]string{"redis_version": version, "maxmemory": "0"}); (len(got) == 0) != fit {
 			t.Errorf("version %q: %v, want fit: %t", version, got, fit)
 		}
+	}
+}
+
+// Fails if calls wait for room in the queue of a connection, whatever their
+// context says.
+func TestServerHangsUnderLoad(t *testing.T) {
+	server := startServer(t)
+	s := newStore(t, server.client(t), nil)
+	rec := session(time.Now(), "")
+	if err := s.Create(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	server.pause()
+	t.Cleanup(server.resume)
+	const timeout = 200 * time.Millisecond
+	var group sync.WaitGroup
+	for range 10_000 { // more than the queues of 4 connections hold
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			started := time.Now()
+			_, err := s.Load(ctx, rec.ID)
+			if waited := time.Since(started); !errors.Is(err, context.DeadlineExceeded) || waited > 5*time.Second {
+				t.Errorf("Load: %v after %v, want the context's error after %v", err, waited, timeout)
+			}
+		})
+	}
+	group.Wait()
+	server.resume()
+	if _, err := s.Load(t.Context(), rec.ID); err != nil {
+		t.Errorf("Load when the server is back: %v", err)
 	}
 }

@@ -113,6 +113,42 @@ func TestPrefixesKeepApart(t *testing.T) {
 	}
 }
 
+// twice is a client whose nodes show every key twice, as SCAN may.
+type twice struct{ rueidis.Client }
+
+func (c twice) Nodes() map[string]rueidis.Client {
+	out := map[string]rueidis.Client{}
+	for name, node := range c.Client.Nodes() {
+		out[name], out[name+" again"] = node, node
+	}
+	return out
+}
+
+// Fails if List yields what SCAN shows again.
+func TestListYieldsOnce(t *testing.T) {
+	plain := newStore(t, sharedClient(t), nil)
+	for range 10 {
+		if err := plain.Create(t.Context(), session(time.Now(), "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[core.ID]int{}
+	for rec, err := range beside(t, plain, twice{plain.client}).List(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[rec.ID]++
+	}
+	if len(seen) != 10 {
+		t.Errorf("List yielded %d sessions, want 10", len(seen))
+	}
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("List yielded %v %d times", id, n)
+		}
+	}
+}
+
 // Feature B16. Fails if the server is told another time, or none.
 func TestServerRemovesRecords(t *testing.T) {
 	client, ctx := sharedClient(t), t.Context()

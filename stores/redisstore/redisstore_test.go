@@ -22,3 +22,9 @@ func TestStoreOnCluster(t *testing.T) {
 		return newStore(t, client, clock)
 	})
 }
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, func(t testing.TB, clock func() time.Time) core.Store {
+		return newStore(t, sharedClient(t), clock)
+	})
+}

@@ -91,7 +91,11 @@ var errAnswer = errors.New("the server gave an unexpected answer")
 
 // run executes a script that answers with a code.
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, key string, args ...string) (int64, error) {
-	code, err := script.Exec(ctx, s.client, []string{key}, args).AsInt64()
+	answer, err := s.exec(ctx, script, key, args...)
+	if err != nil {
+		return 0, failure(ctx, err)
+	}
+	code, err := answer.AsInt64()
 	return code, failure(ctx, err)
 }
 

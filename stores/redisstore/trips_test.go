@@ -42,6 +42,7 @@ func TestRoundTrips(t *testing.T) {
 		{"Update with a login", 2, func() {
 			rec := next(&anonymous)
 			rec.User, rec.LoginAt = "ann", rec.LastAccess
+			rec.Generation++
 			anonymous = rec
 			check(s.Update(ctx, rec))
 		}},

@@ -89,7 +89,7 @@ func (s *Store) settled(entry mark) error {
 func (s *Store) unlist(ctx context.Context, user tag, members ...string) error {
 	for chunk := range slices.Chunk(members, batch) {
 		cmd := s.client.B().Zrem().Key(s.userKey(user)).Member(chunk...).Build()
-		if err := s.client.Do(ctx, cmd).Error(); err != nil {
+		if _, err := s.do(ctx, s.client, cmd); err != nil {
 			return failure(ctx, err)
 		}
 	}
@@ -100,7 +100,11 @@ func (s *Store) unlist(ctx context.Context, user tag, members ...string) error {
 func (s *Store) ListUser(ctx context.Context, user string) ([]core.Record, error) {
 	list := tagOf(user)
 	cmd := s.client.B().Arbitrary("ZRANGE").Keys(s.userKey(list)).Args("0", "-1").Build()
-	members, err := s.client.Do(ctx, cmd).AsStrSlice()
+	answer, err := s.do(ctx, s.client, cmd)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	members, err := answer.AsStrSlice()
 	if err != nil {
 		return nil, failure(ctx, err)
 	}

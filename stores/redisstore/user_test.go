@@ -178,6 +178,7 @@ func TestLongerSessionsStayListed(t *testing.T) {
 	for name, prolong := range map[string]func(s *Store, rec core.Record, until time.Time) error{
 		"Update": func(s *Store, rec core.Record, until time.Time) error {
 			rec.Version++
+			rec.LastAccess = s.clock() // not a login
 			rec.ExpiresAt, rec.Deadline, rec.Horizon = until, until, until
 			return s.Update(ctx, rec)
 		},
@@ -229,11 +230,17 @@ func TestTouchMeetsLogin(t *testing.T) {
 			t.Fatalf("Touch during a change to user %q: %v", user, err)
 		}
 		wantListed(t, "afterwards", plain, "ann")
-		if user != "" {
-			wantListed(t, "afterwards", plain, user, rec.ID)
-		}
 		if got, err := plain.Load(ctx, rec.ID); err != nil || !got.ExpiresAt.Equal(until) || got.User != user {
 			t.Errorf("the record afterwards: %v, %v", got, err)
+		}
+		if user != "" {
+			wantListed(t, "afterwards", plain, user, rec.ID)
+			clock.advance(24*time.Hour + 2*slack)
+			other := session(clock.Now(), user)
+			if err := plain.Create(ctx, other); err != nil { // removes dead entries
+				t.Fatal(err)
+			}
+			wantListed(t, "a day later", plain, user, rec.ID, other.ID)
 		}
 	}
 }
