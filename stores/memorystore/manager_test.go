@@ -2,6 +2,7 @@ package memorystore_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -17,10 +18,14 @@ func TestFullStoreAnswers(t *testing.T) {
 	var seen error
 	store := memorystore.New(memorystore.Config{MaxSessions: 1, MaxBytes: 3000})
 	defer store.Close()
-	sessions := core.MustNew(core.Config{Store: store, OnError: func(w http.ResponseWriter, _ *http.Request, err error) {
-		seen = err
-		w.WriteHeader(core.Status(err))
-	}})
+	sessions := core.MustNew(core.Config{
+		Store:  store,
+		Logger: slog.New(slog.DiscardHandler),
+		OnError: func(w http.ResponseWriter, _ *http.Request, err error) {
+			seen = err
+			w.WriteHeader(core.Status(err))
+		},
+	})
 	handler := sessions.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := core.Get(r.Context())
 		switch r.URL.Path {
