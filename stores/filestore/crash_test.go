@@ -215,10 +215,26 @@ func checkState(f *fixture, s *Store, failed error, before, after *core.Record, 
 // if a record is written in place, or before its user's entry, or if an entry
 // goes before its record.
 func TestCrashAtEveryStep(t *testing.T) {
+	t.Run("then swept", func(t *testing.T) { crashAtEveryStep(t, true) })
+	t.Run("not swept", func(t *testing.T) { crashAtEveryStep(t, false) })
+}
+
+func crashAtEveryStep(t *testing.T, sweep bool) {
 	stopEverywhere(t, true, errCrash, func(f *fixture, s *Store, failed error, before, after *core.Record, id core.ID) {
 		got := checkState(f, s, failed, before, after, id)
-		// What was left behind is in nobody's way, and is swept. Fails
-		// without the cases for it in pass.
+		if sweep {
+			_, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+			f.must(err)
+			for _, name := range f.files() {
+				if strings.HasSuffix(name, temporary) || strings.HasPrefix(name, "locks/") || got == nil && isEntryOf(name, id) {
+					f.Errorf("left over: %v", name)
+				}
+			}
+			if got != nil && !s.live(got) {
+				got = nil
+			}
+		}
+		// What was left behind is in nobody's way.
 		if got == nil || !s.live(got) {
 			r := f.record("ann")
 			r.ID = id

@@ -212,10 +212,10 @@ func (f *fixture) write(name string, data []byte) {
 // waitForWaiter waits until another store is the next in line for a lock.
 func (f *fixture) waitForWaiter(lock string) {
 	f.Helper()
-	for f.ctx.Err() == nil {
+	for giveUp := time.Now().Add(20 * time.Second); time.Now().Before(giveUp); time.Sleep(100 * time.Microsecond) {
 		if _, err := os.Stat(filepath.Join(f.dir, "locks", lock+waiting)); err == nil {
 			return
 		}
-		time.Sleep(100 * time.Microsecond)
 	}
+	f.Errorf("nobody waits for the lock %s", lock)
 }

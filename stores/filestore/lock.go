@@ -166,20 +166,29 @@ func (l *locks) try(name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("filestore: %w", err)
 	}
-	ok, err := flock(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("filestore: %w", err)
-	}
-	if ok {
-		mine, err := f.Stat()
-		named, err2 := l.dir.Lstat(name)
-		if err == nil && err2 == nil && os.SameFile(mine, named) {
-			return f, nil
-		}
+	ok, err := l.own(f, name)
+	if ok && err == nil {
+		return f, nil
 	}
 	f.Close()
-	return nil, nil
+	return nil, err
+}
+
+// own flocks the file of a lock, if it is free and still the lock's.
+func (l *locks) own(f *os.File, name string) (bool, error) {
+	ok, err := flock(f)
+	if err != nil {
+		return false, fmt.Errorf("filestore: %w", err)
+	}
+	if !ok {
+		return false, nil
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return false, fmt.Errorf("filestore: %w", err)
+	}
+	named, err := l.dir.Lstat(name)
+	return err == nil && os.SameFile(mine, named), nil
 }
 
 // drop frees a lock. The files of the few locks that records are changed under

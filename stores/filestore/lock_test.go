@@ -68,27 +68,31 @@ func TestUpdatesOfTwoStoresAllCount(t *testing.T) {
 }
 
 // Fails if a lock is waited for without looking at the context, in either
-// place: in the queue of the process, and before the file.
+// place: before the file, and in the queue of the process.
 func TestLockWaitEndsWithContext(t *testing.T) {
 	f := newFixture(t)
 	s, other := f.open(), f.open()
 	r := f.create(s, "")
-	release, err := other.hold(f.ctx, r.ID) // a process that is stopped
+	release, err := other.hold(f.ctx, r.ID) // as a process that is stopped would
 	f.must(err)
 	defer release()
-	ctx, cancel := context.WithTimeout(f.ctx, 50*time.Millisecond)
-	defer cancel()
 	next := r
 	next.Version++
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() { f.want("Update", s.Update(ctx, next), context.DeadlineExceeded) })
-		wg.Go(func() {
-			_, err := s.Delete(ctx, r.ID)
-			f.want("Delete", err, context.DeadlineExceeded)
-		})
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(f.ctx, 30*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
 	}
-	wg.Wait()
+	f.want("Update, before the file", s.Update(short(), next), context.DeadlineExceeded)
+	ahead, cancel := context.WithCancel(f.ctx)
+	done := make(chan error)
+	go func() { done <- s.Update(ahead, next) }()
+	f.waitForWaiter(bucketName(r.ID[15]))
+	f.want("Update, in the queue", s.Update(short(), next), context.DeadlineExceeded)
+	_, err = s.Delete(short(), r.ID)
+	f.want("Delete, in the queue", err, context.DeadlineExceeded)
+	cancel()
+	f.want("Update that was ahead", <-done, context.Canceled)
 	f.wantVersion(s, r.ID, 1) // to read needs no lock
 	if len(s.locks.queue) != 0 {
 		t.Errorf("%d queues are left", len(s.locks.queue))
@@ -102,22 +106,18 @@ func TestLockFileRemovedMeanwhile(t *testing.T) {
 	a, b := f.locks(), f.locks()
 	const name = "of a session"
 	f.must(a.acquire(f.ctx, name))
-	stale, err := b.dir.OpenFile(name, os.O_RDWR, 0)
+	stale, err := b.dir.OpenFile(name, os.O_RDWR, 0) // on the way to wait for it
 	f.must(err)
 	defer stale.Close()
 	a.release(name)
-	if ok, err := flock(stale); !ok || err != nil {
-		t.Fatalf("the removed file: %t, %v", ok, err)
+	if ok, err := b.own(stale, name); ok || err != nil {
+		t.Errorf("a file without a name is taken for the lock (error %v)", err)
 	}
-	if file, err := a.try(name); file == nil || err != nil {
-		t.Errorf("while another has the removed file, the lock is not free (error %v)", err)
+	f.must(a.acquire(f.ctx, name))
+	if ok, err := b.own(stale, name); ok || err != nil {
+		t.Errorf("a file is taken for the lock, which another has (error %v)", err)
 	}
-	// One who opened the file before it was removed and locks it after: the
-	// directory has another by then.
-	other, err := b.try(name)
-	if other != nil || err != nil {
-		t.Errorf("a second holder, error %v", err)
-	}
+	a.release(name)
 }
 
 // Fails without the lock of who is next in line: a process that takes a lock
@@ -146,7 +146,7 @@ func TestLockIsFairBetweenProcesses(t *testing.T) {
 	}
 }
 
-// Fails without the waits on closing.
+// Fails without the waits on closing, in either place.
 func TestCloseFreesWaiters(t *testing.T) {
 	f := newFixture(t)
 	s, other := f.open(), f.open()
@@ -157,14 +157,12 @@ func TestCloseFreesWaiters(t *testing.T) {
 	unlock, err := other.Lock(f.ctx, r.ID)
 	f.must(err)
 	defer unlock()
-	errs := make(chan error, 4)
-	for range 2 {
-		go func() { errs <- s.Touch(f.ctx, r.ID, r.LastAccess, r.ExpiresAt.Add(time.Minute)) }()
-		go func() {
-			_, err := s.Lock(f.ctx, r.ID)
-			errs <- err
-		}()
-	}
+	errs := make(chan error, 2)
+	go func() { errs <- s.Touch(f.ctx, r.ID, r.LastAccess, r.ExpiresAt.Add(time.Minute)) }()
+	go func() {
+		_, err := s.Lock(f.ctx, r.ID)
+		errs <- err
+	}()
 	f.waitForWaiter(bucketName(r.ID[15]))
 	f.waitForWaiter(filepath.Base(recordName(r.ID)))
 	f.must(s.Close())
@@ -173,6 +171,15 @@ func TestCloseFreesWaiters(t *testing.T) {
 			t.Errorf("a waiter of a store that was closed: %v, want a failure", err)
 		}
 	}
+
+	l := f.locks()
+	closing := make(chan struct{})
+	l.closing = closing
+	f.must(l.acquire(f.ctx, "lock"))
+	go func() { errs <- l.acquire(f.ctx, "lock") }()
+	close(closing)
+	f.want("one in the queue", <-errs, errClosed)
+	l.release("lock")
 }
 
 func TestClose(t *testing.T) {
