@@ -100,7 +100,7 @@ var verbs = []testcase{
 			t.wantStored(v.name+", by an Update", t.update(rec))
 		}
 	}},
-	{"users", "User is any text of up to 255 bytes.", func(t *trial) {
+	{"users", "User is any string of up to 255 bytes, as Session.Login takes it.", func(t *trial) {
 		for _, user := range oddUsers {
 			rec := t.record()
 			rec.User, rec.LoginAt = user, rec.CreatedAt
@@ -458,6 +458,7 @@ var oddUsers = []string{
 	"with space", " space before", "space after ", "  ", "tab\there", "line\nbreak", "\x01\x1f\x7f", "null", "NULL", "0", "-1",
 	"../../etc/passwd", "a/b", "a:b", "{a}", "a|b", "a,b", "$1", "?", ":name", "'; DROP TABLE sessions; --",
 	"Straße", "STRASSE", "Größe", "日本語", "👩‍💻", "e\u0301", "é", "\u202eright to left", "\ufeffmark", "\u0130\u0131",
+	"zero\x00byte", "\x00", "a\x00", "\xff\xfe is no UTF-8", "\xc3", "\xed\xa0\x80", strings.Repeat("\xff", 255),
 	strings.Repeat("x", 255), strings.Repeat("ü", 127) + "x", strings.Repeat("日", 85), strings.Repeat("%", 255),
 }
 
