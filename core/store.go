@@ -146,8 +146,9 @@ type UserLister interface {
 // Lister is a [Store] that can go through all its sessions.
 type Lister interface {
 	// List yields the live records, in any order; Values may be left out.
-	// Records that come or go meanwhile may be missed. It yields an error
-	// at most once, last.
+	// Records that come or go meanwhile may be missed. The caller may use
+	// the store before it asks for the next one. List yields an error at
+	// most once, last.
 	List(ctx context.Context) iter.Seq2[Record, error]
 }
 
