@@ -186,7 +186,7 @@ func TestDestroyWithoutSession(t *testing.T) {
 func TestFailedRequestChangesNothing(t *testing.T) {
 	for name, fail := range map[string]func(http.ResponseWriter){
 		"500":   func(rw http.ResponseWriter) { rw.WriteHeader(500) },
-		"503":   func(rw http.ResponseWriter) { http.Error(rw, "x", 503) },
+		"503":   func(rw http.ResponseWriter) { http.Error(rw, "x", http.StatusServiceUnavailable) },
 		"panic": func(http.ResponseWriter) { panic("boom") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func (w writer) WriteString(p string) (int, error) {
 
 // Unwrap is for http.ResponseController, which goes from writer to writer until
 // one can do what it wants: control sees to it that none does so uncommitted.
-func (w writer) Unwrap() http.ResponseWriter { return control{w.exchange} }
+func (w writer) Unwrap() http.ResponseWriter { return control(w) }
 
 func (w writer) flush() error {
 	if err := w.begin(http.StatusOK); err != nil {
@@ -76,22 +76,22 @@ func (w writer) push(target string, opts *http.PushOptions) error {
 type control struct{ *exchange }
 
 func (c control) Header() http.Header         { return c.inner.Header() }
-func (c control) Write(p []byte) (int, error) { return writer{c.exchange}.Write(p) }
-func (c control) WriteHeader(status int)      { writer{c.exchange}.WriteHeader(status) }
+func (c control) Write(p []byte) (int, error) { return writer(c).Write(p) }
+func (c control) WriteHeader(status int)      { writer(c).WriteHeader(status) }
 func (c control) Unwrap() http.ResponseWriter { return c.inner }
 
 func (c control) FlushError() error {
 	if !reaches[http.Flusher](c.inner) && !reaches[interface{ FlushError() error }](c.inner) {
 		return http.ErrNotSupported
 	}
-	return writer{c.exchange}.flush()
+	return writer(c).flush()
 }
 
 func (c control) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !reaches[http.Hijacker](c.inner) {
 		return nil, nil, http.ErrNotSupported
 	}
-	return writer{c.exchange}.hijack()
+	return writer(c).hijack()
 }
 
 // reaches reports whether a ResponseController would find an interface.
