@@ -34,7 +34,7 @@ func benchUser(i int, loggedIn bool) string {
 
 // filled returns a store with n sessions and their IDs. It needs no Close: its
 // timer does not keep it.
-func filled(b *testing.B, n int, loggedIn bool, cfg Config) (*Store, []core.ID) {
+func filled(b testing.TB, n int, loggedIn bool, cfg Config) (*Store, []core.ID) {
 	s := New(cfg)
 	now := s.clock()
 	ids := make([]core.ID, n)

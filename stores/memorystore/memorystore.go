@@ -9,9 +9,10 @@
 // A [Store] is bounded in number and in bytes. At a limit it makes room:
 // expired records go first, then anonymous sessions, those of no user, the
 // least recently used first. A session that somebody logged in to is never
-// evicted. Only when nothing anonymous is left is a new session, or one that
-// grows, refused, with a [*FullError]. So a flood of visitors without a login
-// costs other such visitors their session, and users nothing.
+// evicted. Only when there would be no room even without the anonymous ones is
+// a new session, or one that grows, refused, with a [*FullError]; then nobody
+// is evicted. So a flood of visitors without a login costs other such visitors
+// their session, and users nothing.
 //
 // "Used" is Record.LastAccess, which the manager stores as often as
 // core.Config.TouchInterval says. The order is that of the whole store.

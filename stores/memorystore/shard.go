@@ -13,8 +13,8 @@ const (
 	// shardCount is how many locks there are. IDs are random, so their first
 	// byte spreads them.
 	shardCount = 256
-	// batch is how many records anything handles under one lock: some ten
-	// microseconds of work.
+	// batch is how many records anything handles under one lock: some tens
+	// of microseconds of work.
 	batch = 64
 
 	never = math.MaxInt64
