@@ -793,8 +793,10 @@ var brokenStores = []struct {
 		s.list = func(ctx context.Context) iter.Seq2[core.Record, error] {
 			return func(yield func(core.Record, error) bool) {
 				for rec, err := range s.reference.List(ctx) {
-					if !yield(rec, err) || !yield(rec, err) {
-						return
+					for range 2 {
+						if !yield(rec, err) {
+							return
+						}
 					}
 				}
 			}
