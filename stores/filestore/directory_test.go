@@ -13,7 +13,7 @@ import (
 	"github.com/coatcheck/sessions/core"
 )
 
-// Feature QX17, feature S16, security H16. Fails without the checks in examine.
+// Feature QX17, feature S16, security H16. Fails without the checks in openDir.
 func TestDirectoryRefused(t *testing.T) {
 	base := t.TempDir()
 	at := func(name string) string { return filepath.Join(base, name) }
@@ -38,7 +38,7 @@ func TestDirectoryRefused(t *testing.T) {
 	}{
 		{"none", Config{}, []string{"Dir is empty"}, nil},
 		{"missing", Config{Dir: at("missing")}, []string{"does not exist", "install -d -m 700 " + at("missing"), "Create"}, fs.ErrNotExist},
-		{"a file", Config{Dir: file}, []string{"is a file"}, nil},
+		{"a file", Config{Dir: file}, []string{"cannot be opened", "not a directory"}, nil},
 		{"a file, to be created", Config{Dir: file, Create: true}, []string{"cannot be made"}, syscall.ENOTDIR},
 		{"below a file", Config{Dir: file + "/x", Create: true}, []string{"cannot be made"}, syscall.ENOTDIR},
 		{"world-readable", Config{Dir: withMode("0755", 0o755)}, []string{"mode 0755", "chmod 700 " + at("0755")}, nil},
@@ -138,7 +138,7 @@ func TestDirectoryOpenedByManyAtOnce(t *testing.T) {
 	}
 }
 
-// Fails without the check in disk.stamp.
+// Fails without the checks in disk.stamp.
 func TestDirectoryOfAnotherLayout(t *testing.T) {
 	f := newFixture(t)
 	f.write(filepath.Join(f.dir, formatFile), []byte("sessions in files, layout 2\n"))
@@ -147,6 +147,9 @@ func TestDirectoryOfAnotherLayout(t *testing.T) {
 	if !errors.Is(err, core.ErrConfig) || !strings.Contains(err.Error(), "layout 2") {
 		t.Errorf("New: %v, want core.ErrConfig and the layout", err)
 	}
+	f.must(os.Truncate(filepath.Join(f.dir, formatFile), 0)) // as a loss of power may leave it
+	f.open()
+	f.open()
 }
 
 // Feature B3. Fails if a name comes from anything but the ID, or if the files

@@ -36,15 +36,12 @@ const (
 	corrupt   = ".corrupt" // a file that was moved aside
 )
 
-// openDisk opens the directory and the three in it.
-func openDisk(dir string, sync bool) (*disk, error) {
-	d := &disk{sync: sync}
-	var err error
-	if d.root, err = os.OpenRoot(dir); err != nil {
-		return nil, fmt.Errorf("filestore: %w", err)
-	}
+// openDisk opens the three directories in root, which it closes if it fails.
+func openDisk(root *os.Root, sync bool) (*disk, error) {
+	d := &disk{root: root, sync: sync}
 	for name, sub := range map[string]**os.Root{"records": &d.records, "users": &d.users, "locks": &d.locks} {
-		if err = d.root.Mkdir(name, 0o700); err == nil || errors.Is(err, os.ErrExist) {
+		err := d.root.Mkdir(name, 0o700)
+		if err == nil || errors.Is(err, os.ErrExist) {
 			*sub, err = d.root.OpenRoot(name)
 		}
 		if err != nil {
@@ -61,7 +58,7 @@ func openDisk(dir string, sync bool) (*disk, error) {
 func (d *disk) stamp(now time.Time) error {
 	data, err := d.root.ReadFile(formatFile)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist), err == nil && len(data) == 0: // new, or power was lost just then
 		if err := d.replace(d.root, formatFile, []byte(format), true); err != nil {
 			return err
 		}

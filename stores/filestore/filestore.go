@@ -58,9 +58,9 @@
 // wait a moment, and try again, until the context ends: a call of flock that
 // waits cannot be cut short, and a process that is stopped while it holds a
 // lock would stop all others for good. Within a process those who wait form a
-// queue and try one at a time; between processes the one that waited is served
-// before those who come later. The context is not looked at during a call of
-// the operating system, so a disk that hangs holds its callers up.
+// queue and one of them tries; between processes the one that is next in line is
+// served before those who come later. The context is not looked at during a call
+// of the operating system, so a disk that hangs holds its callers up.
 package filestore
 
 import (
@@ -153,12 +153,12 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if err := examine(cfg.Dir, cfg.Create); err != nil {
+	root, err := openDir(cfg.Dir, cfg.Create)
+	if err != nil {
 		return nil, err
 	}
 	s := &Store{clock: cfg.Clock, log: cfg.Logger, closing: make(chan struct{})}
-	var err error
-	if s.disk, err = openDisk(cfg.Dir, !cfg.NoSync); err != nil {
+	if s.disk, err = openDisk(root, !cfg.NoSync); err != nil {
 		return nil, err
 	}
 	s.locks = &locks{dir: s.disk.locks, closing: s.closing}
@@ -219,31 +219,40 @@ func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: filestore: "+format, append([]any{core.ErrConfig}, args...)...)
 }
 
-// examine checks that the directory is there and closed to others. The kernel
-// checks the same on every access; this is for the operator.
-func examine(dir string, create bool) error {
+// openDir opens the directory, if it is there and closed to others.
+func openDir(dir string, create bool) (*os.Root, error) {
 	if dir == "" {
-		return refuse("Dir is empty; name a directory for the sessions alone")
+		return nil, refuse("Dir is empty; name a directory for the sessions alone")
 	}
 	if !supported {
-		return refuse("no file locks on this operating system: %w", errors.ErrUnsupported)
+		return nil, refuse("no file locks on this operating system: %w", errors.ErrUnsupported)
 	}
 	if create {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return refuse("Dir cannot be made: %w", err)
+			return nil, refuse("Dir cannot be made: %w", err)
 		}
 	}
-	info, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return refuse("Dir does not exist; make it with: install -d -m 700 %s, or set Create: %w", dir, err)
-	case err != nil:
-		return refuse("Dir: %w", err)
-	case !info.IsDir():
-		return refuse("Dir, %s, is a file; name a directory for the sessions alone", dir)
-	case info.Mode().Perm()&0o077 != 0:
-		return refuse("Dir, %s, has mode %04o, which lets other users in; set it with: chmod 700 %s, or use a directory inside it, with Create",
-			dir, info.Mode().Perm(), dir)
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, refuse("Dir does not exist; make it with: install -d -m 700 %s, or set Create: %w", dir, err)
 	}
-	return checkOwner(dir, info, os.Geteuid())
+	if err != nil {
+		return nil, refuse("Dir cannot be opened; name a directory for the sessions alone: %w", err)
+	}
+	// What was opened is looked at, not what has its name by now.
+	info, err := root.Stat(".")
+	switch {
+	case err != nil:
+		err = fmt.Errorf("filestore: %w", err)
+	case info.Mode().Perm()&0o077 != 0:
+		err = refuse("Dir, %s, has mode %04o, which lets other users in; set it with: chmod 700 %s, or use a directory inside it, with Create",
+			dir, info.Mode().Perm(), dir)
+	default:
+		err = checkOwner(dir, info, os.Geteuid())
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
 }

@@ -10,6 +10,8 @@ import (
 
 // List yields the live records, in no order, each as it is when its turn comes.
 // The store may be used in the loop. If ctx ends, List stops with its error.
+// Where the file system gives a name another place when a file is renamed over
+// it, a record that is changed at this very moment may be missed.
 func (s *Store) List(ctx context.Context) iter.Seq2[core.Record, error] {
 	return func(yield func(core.Record, error) bool) {
 		for i := range buckets {

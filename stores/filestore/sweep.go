@@ -33,8 +33,8 @@ func (s *Store) Sweep(ctx context.Context, from, to time.Time) (removed int, err
 	return p.removed, p.err
 }
 
-// lockPatience bounds how long a sweep waits for a lock: somebody has stopped
-// a process that holds it, or the disk is very slow.
+// lockPatience bounds how long a sweep waits for a lock. It takes longer only
+// if a process that holds it was stopped, or the disk hardly moves.
 const lockPatience = time.Second
 
 // pass is one sweep.
@@ -76,16 +76,23 @@ func (p *pass) fail(err error) {
 	}
 }
 
-// hold calls fn under the lock of a record.
-func (p *pass) hold(id core.ID, fn func() error) error {
+// patient calls fn with a context that ends when it waited long enough.
+func (p *pass) patient(fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(p.ctx, lockPatience)
 	defer cancel()
-	release, err := p.store.hold(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return fn()
+	return fn(ctx)
+}
+
+// hold calls fn under the lock of a record.
+func (p *pass) hold(id core.ID, fn func() error) error {
+	return p.patient(func(ctx context.Context) error {
+		release, err := p.store.hold(ctx, id)
+		if err != nil {
+			return err
+		}
+		defer release()
+		return fn()
+	})
 }
 
 func (p *pass) due(rec *core.Record) bool {
@@ -113,10 +120,12 @@ func (p *pass) record(name string) error {
 	case errors.Is(err, core.ErrNotFound):
 		return nil
 	case errors.Is(err, core.ErrCorrupt):
-		if err := s.condemn(p.ctx, id); !errors.Is(err, core.ErrCorrupt) && !errors.Is(err, core.ErrNotFound) {
-			return err
-		}
-		return nil
+		return p.patient(func(ctx context.Context) error {
+			if err := s.condemn(ctx, id); !errors.Is(err, core.ErrCorrupt) && !errors.Is(err, core.ErrNotFound) {
+				return err
+			}
+			return nil
+		})
 	case err != nil:
 		return err
 	case !p.due(&rec) && (rec.User == "" || s.enlisted(rec.User, id)):
