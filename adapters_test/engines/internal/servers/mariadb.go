@@ -14,7 +14,7 @@ import (
 var mariadb = engine{
 	name:     "MariaDB",
 	variable: "SESSIONS_TEST_MYSQL",
-	example:  "user:password@tcp(127.0.0.1:3306)/database?interpolateParams=true",
+	example:  "user:password@tcp(127.0.0.1:3306)/database",
 	packages: "mariadb-server",
 	launch:   launchMariaDB,
 }
@@ -47,15 +47,15 @@ func launchMariaDB(dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	const flags = "?interpolateParams=true"
+
 	s := &Server{
-		url: "root@unix(" + socket + ")/sessions" + flags,
+		url: "root@unix(" + socket + ")/sessions",
 		command: command{path: server, dir: dir, user: who, log: log, args: []string{
 			"--no-defaults", "--datadir=" + data, "--socket=" + socket, "--skip-networking", "--pid-file=" + filepath.Join(dir, "pid"),
-			"--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=32M", "--max-connections=200"}},
+			"--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync", "--sync-frm=OFF", "--innodb-log-file-size=32M", "--max-connections=200"}},
 	}
 	s.ready = func(ctx context.Context) error {
-		db, err := sql.Open("mysql", "root@unix("+socket+")/"+flags)
+		db, err := sql.Open("mysql", "root@unix("+socket+")/")
 		if err != nil {
 			return err
 		}

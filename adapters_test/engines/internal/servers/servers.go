@@ -59,6 +59,9 @@ func (s *Server) URL() string { return s.url }
 // String returns the name of the engine.
 func (s *Server) String() string { return s.name }
 
+// Owned reports whether the server is this process's own, and may be killed.
+func (s *Server) Owned() bool { return s.owned }
+
 // NeedFaults skips the test if the server is not ours to kill, and otherwise
 // makes sure that it runs again when the test ends.
 func (s *Server) NeedFaults(t testing.TB) {
