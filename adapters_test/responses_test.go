@@ -292,7 +292,10 @@ var responses = []scenario{
 		var got error
 		s := f.serve(map[string]handler{"/socket": func(x *call) {
 			x.Set("a", "1")
-			_, _, got = x.w.(http.Hijacker).Hijack()
+			var conn net.Conn
+			if conn, _, got = x.w.(http.Hijacker).Hijack(); got == nil {
+				conn.Close()
+			}
 		}})
 		s.browser().get("/socket").refused(http.StatusInternalServerError)
 		if !errors.Is(got, core.ErrLate) {
@@ -345,8 +348,12 @@ var responses = []scenario{
 	{name: "http.ResponseController takes a connection over", run: func(f *fixture) {
 		s := f.serve(map[string]handler{"/socket": func(x *call) {
 			x.Set("a", "1")
-			if _, _, err := http.NewResponseController(x.w).Hijack(); !errors.Is(err, core.ErrLate) {
+			conn, _, err := http.NewResponseController(x.w).Hijack()
+			if !errors.Is(err, core.ErrLate) {
 				f.Errorf("Hijack went by the session: %v", err)
+			}
+			if err == nil {
+				conn.Close()
 			}
 		}})
 		s.browser().get("/socket").refused(http.StatusInternalServerError)
