@@ -13,12 +13,14 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// One server.
+// One server. With ForceSingleClient, a program can start before its server
+// does: there is a client along with the error.
 func ExampleNew() {
 	client, err := rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: []string{"127.0.0.1:6379"},
+		InitAddress:       []string{"127.0.0.1:6379"},
+		ForceSingleClient: true,
 	})
-	if err != nil {
+	if client == nil {
 		log.Fatal(err)
 	}
 	defer client.Close()
@@ -53,10 +55,10 @@ func ExampleNew_sentinel() {
 }
 
 // A Cluster, with TLS and a user of its own: any nodes will do, the client finds
-// the others. The user needs the commands GET, ROLE, INFO, SCAN, SET, ZREM,
-// ZRANGE, EVAL and EVALSHA, and those of the scripts, on keys of the prefix:
+// the others. All that the user must be allowed is
 //
-//	ACL SETUSER shop on >secret ~shop:* +@read +@write +@scripting +@connection +role +info +cluster|slots +cluster|shards
+//	ACL SETUSER shop on >password ~shop:* +get +set +getrange +setrange +del +pexpire +pexpireat
+//	    +zadd +zrange +zrem +eval +evalsha +scan +role +info +cluster +@connection
 func ExampleNew_cluster() {
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress: []string{"node-1:6379", "node-2:6379", "node-3:6379"},

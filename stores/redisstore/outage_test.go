@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/redis/rueidis"
 )
 
 // pause stops the server in its tracks until resume.
@@ -296,6 +298,40 @@ func TestServerIsFull(t *testing.T) {
 	}
 }
 
+// Fails if a verb needs a command that the example of New does not name.
+func TestLeastPrivilege(t *testing.T) {
+	example, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rule, ok := strings.Cut(string(example), "ACL SETUSER")
+	rule, _, ok2 := strings.Cut(rule, "\nfunc ")
+	if !ok || !ok2 {
+		t.Fatal("no ACL SETUSER in the examples")
+	}
+	server := startServer(t)
+	server.command(t, append([]string{"ACL", "SETUSER"}, strings.Fields(strings.ReplaceAll(rule, "//", ""))...)...)
+	option := server.option()
+	option.Username, option.Password = "shop", "password"
+	s, err := New(newClient(t, option), Config{Prefix: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := session(time.Now(), "ann")
+	if err := s.Create(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	verbs(t, s, rec, func(what string, err error) {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	})
+	s.prefix = "other"
+	if _, err := s.Load(t.Context(), rec.ID); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+		t.Errorf("Load of another prefix: %v, want NOPERM", err)
+	}
+}
+
 // Fails if Check does not look, or cries wolf.
 func TestCheck(t *testing.T) {
 	server := startServer(t)
@@ -351,5 +387,28 @@ func TestServerHangsUnderLoad(t *testing.T) {
 	server.resume()
 	if _, err := s.Load(t.Context(), rec.ID); err != nil {
 		t.Errorf("Load when the server is back: %v", err)
+	}
+}
+
+// Fails if the client's version is older: it returned no client with the error.
+func TestStartWithoutServer(t *testing.T) {
+	server := startServer(t)
+	server.kill()
+	client, err := rueidis.NewClient(server.option())
+	if err == nil || client == nil {
+		t.Fatalf("NewClient without a server: %v, %v, want a client and an error", client, err)
+	}
+	t.Cleanup(client.Close)
+	s, err := New(client, Config{Prefix: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := session(time.Now(), "ann")
+	wantFailure(t, "Create without a server", s.Create(t.Context(), rec))
+	if err := server.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Create(t.Context(), rec); err != nil {
+		t.Errorf("Create when the server has come: %v", err)
 	}
 }

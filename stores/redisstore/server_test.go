@@ -22,10 +22,12 @@ import (
 // server is a private redis-server on a Unix socket, or, in a Cluster, on
 // loopback. It keeps nothing on disk unless asked to.
 type server struct {
-	dir  string
-	addr string
-	args []string
-	cmd  *exec.Cmd
+	dir    string
+	addr   string
+	args   []string
+	cmd    *exec.Cmd
+	exited chan struct{}
+	reaper *exec.Cmd
 }
 
 const howToRun = "set SESSIONS_TEST_REDIS to the URL of a server, or install one: apt-get install redis-server"
@@ -70,17 +72,38 @@ func (s *server) start() error {
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
+	s.reaper = reap(s.cmd.Process.Pid, s.dir)
+	exited := make(chan struct{})
+	s.exited = exited
+	go func() {
+		defer close(exited)
+		s.cmd.Wait()
+	}()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		err := s.ping()
 		if err == nil {
 			return nil
 		}
+		select {
+		case <-exited:
+			return errors.New("the private server ended at once")
+		case <-time.After(5 * time.Millisecond): // another program: there is nothing else to wait for
+		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the private server does not answer: %w", err)
 		}
-		time.Sleep(5 * time.Millisecond) // another program: there is nothing else to wait for
 	}
+}
+
+// reap ends a server whose test did not live to do it: a shell that waits for
+// its input to end.
+func reap(pid int, dir string) *exec.Cmd {
+	cmd := exec.Command("sh", "-c", `read _; kill -9 "$0"; rm -rf "$1"`, strconv.Itoa(pid), dir)
+	if _, err := cmd.StdinPipe(); err != nil || cmd.Start() != nil {
+		return nil
+	}
+	return cmd
 }
 
 func (s *server) network() string {
@@ -110,9 +133,14 @@ func (s *server) ping() error {
 
 // kill ends the server as a crash would.
 func (s *server) kill() {
-	if s.cmd != nil && s.cmd.Process != nil {
+	if s.reaper != nil {
+		s.reaper.Process.Kill()
+		s.reaper.Wait()
+		s.reaper = nil
+	}
+	if s.exited != nil {
 		s.cmd.Process.Kill()
-		s.cmd.Wait()
+		<-s.exited
 	}
 }
 
@@ -246,32 +274,58 @@ func keys(ctx context.Context, t testing.TB, s *Store) []string {
 	return out
 }
 
-// freePort returns a port that was free a moment ago.
-func freePort(t testing.TB) int {
+// freePorts returns two ports that were free a moment ago.
+func freePorts(t testing.TB) (a, b string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var ports [2]string
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return ports[0], ports[1]
+}
+
+// startNode starts a node of a Cluster. Another program may take a port
+// meanwhile, so it tries again.
+func startNode(t testing.TB) (s *server, bus string) {
+	t.Helper()
+	for try := 1; ; try++ {
+		port, bus := freePorts(t)
+		s, err := launch("--port", port, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port", bus,
+			"--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
+		if errors.Is(err, exec.ErrNotFound) {
+			t.Skipf("no redis-server (or valkey-server) on this machine: %s", howToRun)
+		}
+		if err == nil {
+			t.Cleanup(s.close)
+			s.addr = net.JoinHostPort("127.0.0.1", port)
+			return s, bus
+		}
+		if try == 5 {
+			t.Fatal(err)
+		}
+	}
 }
 
 // startCluster starts a Cluster of masters that share the slots.
 func startCluster(t testing.TB, masters int) []*server {
 	t.Helper()
 	var nodes []*server
+	var meet []string // the first
 	for i := range masters {
-		port, bus := freePort(t), freePort(t)
-		s := startServer(t, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
-			"--cluster-port", strconv.Itoa(bus), "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
-		s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		s, bus := startNode(t)
 		from, to := i*16384/masters, (i+1)*16384/masters-1
 		s.command(t, "CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(from), strconv.Itoa(to))
-		if i > 0 {
-			s.command(t, "CLUSTER", "MEET", "127.0.0.1", strings.TrimPrefix(nodes[0].addr, "127.0.0.1:"), busOf(nodes[0]))
+		if nodes = append(nodes, s); i == 0 {
+			_, port, _ := net.SplitHostPort(s.addr)
+			meet = []string{"CLUSTER", "MEET", "127.0.0.1", port, bus}
+			continue
 		}
-		nodes = append(nodes, s)
+		s.command(t, meet...)
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for _, s := range nodes {
@@ -287,15 +341,6 @@ func startCluster(t testing.TB, masters int) []*server {
 		}
 	}
 	return nodes
-}
-
-func busOf(s *server) string {
-	for i, arg := range s.args {
-		if arg == "--cluster-port" {
-			return s.args[i+1]
-		}
-	}
-	return ""
 }
 
 // command runs a command on the server itself, whatever it is part of.
