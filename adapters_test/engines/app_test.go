@@ -2,6 +2,7 @@ package engines
 
 import (
 	"bufio"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,7 @@ var engines = []engine{
 // appSpec says which store an application is on. It reaches a process of its
 // own through the environment.
 type appSpec struct {
+	Name   string // of this application, different from every other
 	Engine string // its name
 	DSN    string
 	Table  string
@@ -56,7 +58,7 @@ type appSpec struct {
 const appVariable = "SESSIONS_TEST_APP"
 
 func newSpec(engine, dsn, table string) appSpec {
-	return appSpec{engine, dsn, table, core.GenerateSecret().Reveal(), 300 * time.Millisecond}
+	return appSpec{rand.Text(), engine, dsn, table, core.GenerateSecret().Reveal(), 300 * time.Millisecond}
 }
 
 func (d database) spec(t testing.TB) appSpec {
@@ -171,7 +173,11 @@ func newAppOn(store core.Store, spec appSpec) (http.Handler, error) {
 		value, _ := item.Pop(s)
 		return &value
 	})
-	return m.Handler(mux), nil
+	h := m.Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", spec.Name)
+		h.ServeHTTP(w, r)
+	}), nil
 }
 
 // app is a running application: a process of its own, or a part of this one.
@@ -183,10 +189,10 @@ type app struct {
 }
 
 // inProcess serves an application until the test ends.
-func inProcess(t testing.TB, h http.Handler) *app {
+func inProcess(t testing.TB, h http.Handler, spec appSpec) *app {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return &app{url: server.URL}
+	return &app{url: server.URL, spec: spec}
 }
 
 // ownProcess starts the test binary again, as an application; see TestMain. It
@@ -240,6 +246,7 @@ func (a *app) kill() {
 		a.cmd.Process.Kill()
 		a.cmd.Wait()
 		a.cmd = nil
+		a.url = "http://127.0.0.1:1" // where nobody listens
 	}
 }
 
@@ -315,6 +322,9 @@ func (a *app) call(op, arg, cookie string) answer {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode == http.StatusOK && !strings.Contains(string(body), " ") {
 		return answer{text: fmt.Sprint("the answer broke off: ", err)}
+	}
+	if resp.Header.Get("Server") != a.spec.Name {
+		return answer{text: "the process was killed, and its port is another's by now"}
 	}
 	got := answer{status: resp.StatusCode}
 	for _, c := range resp.Cookies() {

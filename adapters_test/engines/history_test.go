@@ -49,6 +49,7 @@ func TestHistory(t *testing.T) {
 			}
 			if result := h.record(t, *historyTime); result != porcupine.Ok {
 				t.Errorf("the history is %v", result)
+				h.show(t)
 			}
 		})
 	}
@@ -70,9 +71,9 @@ func TestHistoryFinds(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h.apps = append(h.apps, inProcess(t, handler))
+				h.apps = append(h.apps, inProcess(t, handler, spec))
 			}
-			if result := h.record(quiet{t}, time.Minute); result != porcupine.Illegal {
+			if result := h.record(t, time.Minute); result != porcupine.Illegal {
 				t.Errorf("the history of a broken store is %v", result)
 			}
 		})
@@ -141,6 +142,10 @@ type history struct {
 	begun  time.Time
 	done   atomic.Int64  // operations
 	ticks  chan struct{} // one for each operation, unless nobody listens
+
+	// The last round, and what the checker says of it.
+	ops     []porcupine.Operation
+	verdict porcupine.LinearizationInfo
 }
 
 const (
@@ -161,7 +166,7 @@ func (h *history) now() int64 { return int64(time.Since(h.begun)) }
 
 // record runs rounds for a while, each checked when it ends, until one is wrong.
 // It is Unknown if most could not be checked in time.
-func (h *history) record(t reporter, d time.Duration) porcupine.CheckResult {
+func (h *history) record(t *testing.T, d time.Duration) porcupine.CheckResult {
 	h.begun = time.Now()
 	h.ticks = make(chan struct{}, 1)
 	stop := make(chan struct{})
@@ -170,24 +175,15 @@ func (h *history) record(t reporter, d time.Duration) porcupine.CheckResult {
 	chaos.Go(func() { h.chaos(t, stop, &injected) })
 	rounds, undecided, unknown, result := 0, 0, 0, porcupine.Ok
 	for result != porcupine.Illegal && (time.Since(h.begun) < d || int(injected.Load()) < len(h.faults)) {
-		ops := h.round(t)
+		h.ops = h.round(t)
 		rounds++
-		for _, op := range ops {
+		for _, op := range h.ops {
 			if op.Output.(answer).unknown() {
 				unknown++
 			}
 		}
-		var info porcupine.LinearizationInfo
-		result, info = porcupine.CheckOperationsVerbose(session, ops, 10*time.Second)
-		switch result {
-		case porcupine.Unknown:
+		if result, h.verdict = porcupine.CheckOperationsVerbose(session, h.ops, 10*time.Second); result == porcupine.Unknown {
 			undecided++
-		case porcupine.Illegal:
-			file := filepath.Join(os.TempDir(), fmt.Sprintf("history-%d.html", time.Now().UnixNano()))
-			t.Logf("a picture of the history: %s, %v", file, porcupine.VisualizePath(session, info, file))
-			for _, op := range ops {
-				t.Logf("%9d to %9d us, client %d: %s", op.Call/1e3, op.Return/1e3, op.ClientId, describe(op.Input, op.Output))
-			}
 		}
 	}
 	close(stop)
@@ -204,8 +200,17 @@ func (h *history) record(t reporter, d time.Duration) porcupine.CheckResult {
 	return result
 }
 
+// show logs the last round and makes a picture of it.
+func (h *history) show(t *testing.T) {
+	for _, op := range h.ops {
+		t.Logf("%9d to %9d us, client %d: %s", op.Call/1e3, op.Return/1e3, op.ClientId, describe(op.Input, op.Output))
+	}
+	file := filepath.Join(os.TempDir(), fmt.Sprintf("history-%d.html", time.Now().UnixNano()))
+	t.Logf("a picture of it: %s, %v", file, porcupine.VisualizePath(session, h.verdict, file))
+}
+
 // chaos injects one fault after another and counts them.
-func (h *history) chaos(t reporter, stop <-chan struct{}, injected *atomic.Int64) {
+func (h *history) chaos(t *testing.T, stop <-chan struct{}, injected *atomic.Int64) {
 	wait := func(ticks int) bool {
 		for range ticks {
 			select {
@@ -242,7 +247,7 @@ func (h *history) call(a *app, r request) answer {
 
 // insist repeats an operation that has no effect of interest until it is
 // answered.
-func (h *history) insist(t reporter, a *app, r request) (got answer, call int64) {
+func (h *history) insist(t *testing.T, a *app, r request) (got answer, call int64) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		call = h.now()
 		if got = h.call(a, r); !got.unknown() {
@@ -256,7 +261,7 @@ func (h *history) insist(t reporter, a *app, r request) (got answer, call int64)
 }
 
 // round lets clients loose on a new session and returns what they did.
-func (h *history) round(t reporter) []porcupine.Operation {
+func (h *history) round(t *testing.T) []porcupine.Operation {
 	begun, _ := h.insist(t, h.apps[0], request{op: "begin"})
 	if begun.status != http.StatusOK {
 		t.Fatalf("begin: %+v", begun)
@@ -409,17 +414,3 @@ func describe(in, out any) string {
 	short := func(token string) string { return token[max(0, len(token)-6):] }
 	return fmt.Sprintf("%s(%s) with %s: %d %q %s %s", r.op, r.arg, short(r.cookie), a.status, a.value, short(a.cookie), a.text)
 }
-
-// reporter is what history needs of a test.
-type reporter interface {
-	Logf(format string, args ...any)
-	Errorf(format string, args ...any)
-	Fatalf(format string, args ...any)
-}
-
-// quiet is a test that keeps the log of an expected violation to itself.
-type quiet struct{ *testing.T }
-
-func (quiet) Logf(string, ...any) {}
-
-var _ reporter = (*testing.T)(nil)

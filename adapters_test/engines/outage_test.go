@@ -37,11 +37,12 @@ func TestOutage(t *testing.T) {
 			t.Run(e.name+"/"+o.name, func(t *testing.T) {
 				server := e.server(t)
 				server.NeedFaults(t)
-				h, err := newApp(e.spec(t))
+				spec := e.spec(t)
+				h, err := newApp(spec)
 				if err != nil {
 					t.Fatal(err)
 				}
-				l := newLoad(t, inProcess(t, h), 6)
+				l := newLoad(t, inProcess(t, h, spec), 6)
 				l.until(up, 20)
 				o.begin(server, t)
 				l.phase.Store(down)

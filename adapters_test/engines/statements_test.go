@@ -123,7 +123,7 @@ func TestSweepTogether(t *testing.T) {
 		}
 		for i := range expired {
 			rec := newRecord(i, "ann")
-			rec.ExpiresAt = rec.CreatedAt.Add(-time.Duration(i) * time.Millisecond)
+			rec.ExpiresAt = rec.CreatedAt.Add(-time.Second - time.Duration(i)*time.Millisecond)
 			create(t, stores[0], rec)
 		}
 		var users, sweeps sync.WaitGroup
@@ -171,7 +171,7 @@ func TestSweepSkipsLocked(t *testing.T) {
 	s := postgres.store(t, db, sqlstore.Config{Table: table})
 	for i := range 10 {
 		rec := newRecord(i, "ann")
-		rec.ExpiresAt = rec.CreatedAt
+		rec.ExpiresAt = rec.CreatedAt.Add(-time.Second)
 		create(t, s, rec)
 	}
 	tx, err := db.BeginTx(ctx, nil)
