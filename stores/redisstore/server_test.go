@@ -30,14 +30,17 @@ type server struct {
 	reaper *exec.Cmd
 }
 
-const howToRun = "set SESSIONS_TEST_REDIS to the URL of a server, or install one: apt-get install redis-server"
+const (
+	noServer  = "no redis-server (or valkey-server) on this machine; to run this test: apt-get install redis-server"
+	orAnother = noServer + ", or set SESSIONS_TEST_REDIS to the URL of a server"
+)
 
 // startServer starts a server that ends with the test.
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	s, err := launch(args...)
 	if errors.Is(err, exec.ErrNotFound) {
-		t.Skipf("no redis-server (or valkey-server) on this machine: %s", howToRun)
+		t.Skip(noServer)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +200,7 @@ func sharedClient(t testing.TB) rueidis.Client {
 		}
 	})
 	if errors.Is(shared.err, exec.ErrNotFound) {
-		t.Skipf("no redis-server (or valkey-server) on this machine: %s", howToRun)
+		t.Skip(orAnother)
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)
@@ -298,7 +301,7 @@ func startNode(t testing.TB) (s *server, bus string) {
 		s, err := launch("--port", port, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port", bus,
 			"--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
 		if errors.Is(err, exec.ErrNotFound) {
-			t.Skipf("no redis-server (or valkey-server) on this machine: %s", howToRun)
+			t.Skip(noServer)
 		}
 		if err == nil {
 			t.Cleanup(s.close)
