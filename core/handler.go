@@ -176,6 +176,10 @@ func (e *exchange) close() {
 	if s.unlock != nil {
 		s.unlock()
 	}
+	// A ServeMux inside tells the pattern to the copy; logs outside want it.
+	if e.outer.Pattern == "" {
+		e.outer.Pattern = e.request.Pattern
+	}
 	// net/http removes the temporary files of the request that it knows, and
 	// that is not this copy.
 	if form := e.request.MultipartForm; form != nil && form != e.outer.MultipartForm {

@@ -366,6 +366,16 @@ func TestNesting(t *testing.T) {
 	mustBe(t, "Set-Cookie lines", len(rec.Header()["Set-Cookie"]), 2)
 }
 
+// Fails if close() keeps to itself what a ServeMux told the inner request.
+func TestPatternReachesTheOutside(t *testing.T) {
+	w := newWorld(t)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /items/{id}", func(http.ResponseWriter, *http.Request) {})
+	r := httptest.NewRequest("GET", "/items/7", nil)
+	w.m.Handler(mux).ServeHTTP(httptest.NewRecorder(), r)
+	mustBe(t, "pattern", r.Pattern, "GET /items/{id}")
+}
+
 func TestWithoutMiddleware(t *testing.T) {
 	if _, ok := core.Lookup(context.Background()); ok {
 		t.Error("a session out of nothing")
