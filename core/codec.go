@@ -107,6 +107,8 @@ func kindOf(t reflect.Type) kind {
 			k.mutable = k.mutable || !immutable(t)
 			return
 		}
+		// JSON may ask the type too, and what that encodes is not to be seen here.
+		k.mutable = k.mutable || implements(t, textMarshalers) && !immutable(t)
 		seen[t] = true
 		defer func() { seen[t] = false }()
 		switch t.Kind() {
@@ -133,7 +135,15 @@ func kindOf(t reflect.Type) kind {
 			exported := 0
 			for i := range t.NumField() {
 				f := t.Field(i)
-				if !f.IsExported() && !f.Anonymous || f.Tag.Get("json") == "-" || f.Tag.Get("cbor") == "-" {
+				if !f.IsExported() && !f.Anonymous {
+					continue
+				}
+				switch inCBOR, inJSON := !omitted(f), f.Tag.Get("json") != "-"; {
+				case !inCBOR && !inJSON:
+					continue
+				case inCBOR != inJSON: // it depends on the codec
+					k.mutable, k.deep = true, true
+					exported++
 					continue
 				}
 				exported++
@@ -153,17 +163,35 @@ var marshalers = []reflect.Type{
 	reflect.TypeFor[encoding.BinaryMarshaler](),
 }
 
+var textMarshalers = []reflect.Type{
+	reflect.TypeFor[json.Marshaler](),
+	reflect.TypeFor[encoding.TextMarshaler](),
+}
+
 // marshals reports whether a type encodes itself, whatever its fields are.
 func marshals(t reflect.Type) bool {
 	if t == reflect.TypeFor[big.Int]() { // the codecs know it
 		return true
 	}
-	for _, m := range marshalers {
+	return implements(t, marshalers)
+}
+
+func implements(t reflect.Type, of []reflect.Type) bool {
+	for _, m := range of {
 		if t.Implements(m) || reflect.PointerTo(t).Implements(m) {
 			return true
 		}
 	}
 	return false
+}
+
+// omitted reports whether CBOR leaves a field out by its tag.
+func omitted(f reflect.StructField) bool {
+	tag := f.Tag.Get("cbor")
+	if tag == "" {
+		tag = f.Tag.Get("json")
+	}
+	return tag == "-"
 }
 
 // immutable knows the self-encoding types that nobody can change in place.
@@ -183,8 +211,10 @@ func tooDeep(v reflect.Value, left int) bool {
 		return true
 	}
 	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
+	case reflect.Pointer:
 		return !v.IsNil() && tooDeep(v.Elem(), left-1)
+	case reflect.Interface: // no level of its own in the encoding
+		return !v.IsNil() && tooDeep(v.Elem(), left)
 	case reflect.Slice, reflect.Array:
 		switch v.Type().Elem().Kind() {
 		case reflect.Bool, reflect.String, reflect.Uint8, reflect.Int, reflect.Int64, reflect.Float64:
@@ -206,6 +236,10 @@ func tooDeep(v reflect.Value, left int) bool {
 			return false
 		}
 		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			if !f.IsExported() && !f.Anonymous || omitted(f) {
+				continue
+			}
 			if tooDeep(v.Field(i), left-1) {
 				return true
 			}

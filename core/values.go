@@ -164,6 +164,11 @@ func (s *Session) flush(name string) {
 		if !bytes.Equal(data, l.data) {
 			l.data = data
 			s.do(op{kind: opSet, name: l.name, data: data})
+			for j := range s.lives { // handed out under another type
+				if s.lives[j].name == l.name {
+					s.lives[j].stale = j != i
+				}
+			}
 		}
 	}
 }
@@ -293,12 +298,23 @@ func getAny(v View, key string) (any, bool) {
 // get decodes the value of a name, or returns the one that was handed out.
 func get[T any](s *Session, name string, mutable bool) (value T, ok bool, err error) {
 	if len(s.lives) > 0 {
+		mine, others := -1, false
 		for i := range s.lives {
-			if l := &s.lives[i]; l.name == name && l.typ == reflect.TypeFor[T]() && !l.stale {
-				return l.value.(T), true, nil
+			switch l := &s.lives[i]; {
+			case l.name != name:
+			case l.typ == reflect.TypeFor[T]() && !l.stale:
+				mine = i
+			default:
+				others = true
 			}
 		}
-		s.flush(name)
+		if mine < 0 || others {
+			s.flush(name)
+		}
+		if mine >= 0 && !s.lives[mine].stale {
+			value, _ = s.lives[mine].value.(T) // a nil any is no any
+			return value, true, nil
+		}
 	}
 	data, ok := s.raw(name)
 	if !ok {
