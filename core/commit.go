@@ -90,6 +90,7 @@ func (s *Session) commit() error {
 	if s.err != nil {
 		return s.err
 	}
+	s.now = s.m.now() // requests meanwhile may have stored a later access time than that of the load
 	for try := 1; ; try++ {
 		err := s.attempt()
 		switch {
@@ -112,6 +113,9 @@ func (s *Session) commit() error {
 		if errors.Is(err, ErrNotFound) {
 			if s.startOver() {
 				continue
+			}
+			if s.found && !s.dirty() {
+				return nil // nothing is lost but the count of this request
 			}
 			err = ErrGone
 		}
@@ -169,7 +173,7 @@ func (s *Session) create(next Record) error {
 		s.m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
 	}
 	s.settle(next, tok)
-	s.cookie, s.line = setCookie, line
+	s.cookie, s.line, s.owed = setCookie, line, true
 	return nil
 }
 
@@ -231,7 +235,7 @@ func (s *Session) update(next Record) error {
 	}
 	s.settle(next, tok)
 	if sends {
-		s.cookie, s.line = setCookie, line
+		s.cookie, s.line, s.owed = setCookie, line, true
 	}
 	return nil
 }
@@ -399,16 +403,11 @@ func (s *Session) reload() error {
 	if reason != "" || !s.free && !s.tok.proves(&rec.Proof) {
 		return ErrNotFound
 	}
+	stood, changes := s.rec, s.changes
 	s.rec = rec
 	if err := s.replay(false); err != nil {
+		s.rec, s.changes = stood, changes // half of the changes must not pass at the next Save
 		return err
-	}
-	// A value handed out earlier is still watched, but the next Get is to see
-	// what the others stored.
-	for i := range s.lives {
-		l := &s.lives[i]
-		now, _ := s.raw(l.name)
-		l.stale = !bytes.Equal(now, l.data)
 	}
 	return nil
 }
@@ -428,6 +427,13 @@ func (s *Session) replay(lenient bool) error {
 		if err != nil {
 			return s.fail(err)
 		}
+	}
+	// A value handed out earlier is still watched, but the next Get is to see
+	// what is there now.
+	for i := range s.lives {
+		l := &s.lives[i]
+		now, had := s.raw(l.name)
+		l.stale = !had || !bytes.Equal(now, l.data)
 	}
 	return nil
 }

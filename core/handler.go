@@ -52,6 +52,7 @@ type exchange struct {
 	request  *http.Request // as the handler sees it
 	failure  error         // why the handler's answer was replaced
 	begun    bool          // the response header is decided
+	failed   bool          // the status of the answer discards the changes
 	hijacked bool
 	vary     [1]string // the header's value, without an allocation of its own
 	returned bool      // the handler did not panic
@@ -63,8 +64,8 @@ func (e *exchange) begin(status int) error {
 	if e.begun {
 		return e.failure
 	}
-	e.begun = true
 	err := e.commit(status)
+	e.begun = true // not before: a store that panics has not saved
 	if err != nil {
 		e.fail(err)
 	}
@@ -80,13 +81,16 @@ func (e *exchange) commit(status int) (err error) {
 	if e.hijacked { // what is written from here on is not ours to see
 		s.phase = committed
 	}
-	if s.m.failed(status) {
+	if e.failed = s.m.failed(status); e.failed {
 		s.discard()
 	} else if err = s.commit(); err != nil {
 		s.fail(err)
 		s.discard()
 	}
-	if !e.hijacked {
+	if e.hijacked && err == nil && s.owed && s.cookie == setCookie {
+		err = s.late(ErrLate) // an earlier Save counted on a header
+	}
+	if !e.hijacked || err != nil {
 		e.writeHeader()
 	}
 	s.phase = committed
@@ -149,7 +153,7 @@ func (e *exchange) end() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.failure == nil && s.loaded && s.loadErr == nil && (len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
+	if e.failure == nil && !e.failed && s.loaded && s.loadErr == nil && (s.err != nil || len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
 		e.finish()
 	}
 }
@@ -190,8 +194,7 @@ func (e *exchange) close() {
 // finish saves what was changed after the response began. mu is held.
 func (e *exchange) finish() {
 	s := &e.session
-	before := s.err
-	if err := s.commit(); err != nil && before == nil && !errors.Is(err, ErrGone) {
+	if err := s.commit(); err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrLate) { // those were told already
 		s.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: s.rec.ID, Err: err})
 	}
 }
@@ -202,6 +205,10 @@ type exchangeContext exchange
 func (c *exchangeContext) Deadline() (time.Time, bool) { return c.ctx.Deadline() }
 func (c *exchangeContext) Done() <-chan struct{}       { return c.ctx.Done() }
 func (c *exchangeContext) Err() error                  { return c.ctx.Err() }
+
+// String and GoString show nothing of the session: contexts are printed.
+func (c *exchangeContext) String() string   { return "sessions.Context" }
+func (c *exchangeContext) GoString() string { return c.String() }
 
 type sessionKey struct{}
 

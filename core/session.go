@@ -28,7 +28,7 @@ type Session struct {
 	// What was found.
 	loaded    bool
 	loadErr   error
-	now       time.Time // of the load; every time of this request derives from it
+	now       time.Time // of the load, then of the last commit; every time of this request derives from it
 	found     bool      // rec is stored, and is this session
 	returning bool      // a cookie brought it
 	readOnly  bool      // the cookie was the one before the last rotation
@@ -53,6 +53,7 @@ type Session struct {
 
 	cookie cookieAction
 	line   string // the Set-Cookie line, if cookie is setCookie
+	owed   bool   // without that line the client loses what was stored
 }
 
 // phase is how far the response is.
@@ -377,9 +378,6 @@ func (s *Session) Save(ctx context.Context) error {
 	request := s.ctx
 	s.ctx = ctx
 	defer func() { s.ctx = request }()
-	if s.loaded {
-		s.now = s.m.now() // a handler that saves is using the session
-	}
 	return s.commit()
 }
 
