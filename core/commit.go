@@ -144,8 +144,7 @@ func (s *Session) attempt() error {
 	case s.readOnly:
 		return ErrNotFound
 	case !s.found && (!next.keeps() || next.expired(s.now)):
-		s.discard()
-		return nil
+		return nil // there is nothing to store yet
 	case !s.found:
 		return s.create(next)
 	case !next.keeps():

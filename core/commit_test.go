@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -196,4 +197,41 @@ func TestLoginThatStartsOverForgetsTheOldValues(t *testing.T) {
 			t.Errorf("still there: %v", v)
 		}
 	})
+}
+
+// asking is a log handler that adds the session's ID to every line.
+type asking struct{ slog.Handler }
+
+func (asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (asking) Handle(ctx context.Context, r slog.Record) error {
+	if s, ok := core.Lookup(ctx); ok {
+		r.AddAttrs(slog.String("session", s.ID().String()))
+	}
+	return nil
+}
+
+// Hangs if Save shows its locked session to those it calls.
+func TestSaveWithALoggerThatAsksTheContext(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.Logger = slog.New(asking{slog.DiscardHandler}) })
+	w.client().do(func(s *core.Session, _ http.ResponseWriter, r *http.Request) {
+		s.Set("k", 1)
+		if err := s.Save(r.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Promise 7. Fails if a Save that finds nothing to store drops the limits.
+func TestSaveOfAnEmptySessionKeepsItsLimits(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) {
+		s.Persist(48 * time.Hour)
+		if err := s.Save(context.Background()); err != nil {
+			t.Error(err)
+		}
+		s.Login("u")
+	})
+	c.use(func(s *core.Session) { mustBe(t, "idle limit", s.IdleTimeout(), 48*time.Hour) })
 }

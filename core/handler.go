@@ -210,6 +210,20 @@ func (c *exchangeContext) Err() error                  { return c.ctx.Err() }
 func (c *exchangeContext) String() string   { return "sessions.Context" }
 func (c *exchangeContext) GoString() string { return c.String() }
 
+// unaware hides a session that is locked from the hooks, loggers and stores
+// that are given the context: to ask it would never return.
+type unaware struct {
+	context.Context
+	s *Session
+}
+
+func (u unaware) Value(key any) any {
+	if v := u.Context.Value(key); v != any(u.s) {
+		return v
+	}
+	return nil
+}
+
 type sessionKey struct{}
 
 // nestedKey asks whether a manager's middleware is around already.

@@ -272,7 +272,9 @@ func (s *Session) Regenerate() {
 
 // Destroy ends the session at once, in the store and in the browser: logout.
 // Unlike every other change it also holds if the handler fails afterwards.
-// The session is empty from here on; what is set next begins a new one.
+// The session is empty from here on; what is set next begins a new one. The
+// cookie leaves the header of the handler's request, so no other goroutine may
+// read that meanwhile.
 //
 // An error means that the session may still be valid; unless it is
 // [ErrNotRevocable], the response will be an error too. Without a session,
@@ -366,7 +368,8 @@ func (s *Session) Persist(d time.Duration) {
 // Save stores the changes so far, now. It is for handlers that stay: server-
 // sent events, WebSockets. Before the first byte it also sets the cookie.
 // It counts as a use of the session, so that one does not expire while it is
-// streamed to. After an error the changes are still pending, and a later Save may succeed.
+// streamed to. After an error the changes are still pending, and a later Save
+// may succeed.
 func (s *Session) Save(ctx context.Context) error {
 	defer s.lock()()
 	if s.phase == ended {
@@ -376,7 +379,7 @@ func (s *Session) Save(ctx context.Context) error {
 		return s.err
 	}
 	request := s.ctx
-	s.ctx = ctx
+	s.ctx = unaware{ctx, s}
 	defer func() { s.ctx = request }()
 	return s.commit()
 }
