@@ -131,7 +131,8 @@ func (s *Session) commit() error {
 // attempt makes one try at a commit. ErrConflict and ErrNotFound are about
 // the record, and not final.
 func (s *Session) attempt() error {
-	if s.found && !s.dirty() && !(s.m.count && !s.counted) {
+	counts := s.m.count && !s.counted && (s.phase == open || s.m.carrier == nil)
+	if s.found && !counts && !s.dirty() {
 		s.refresh()
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/cookiestore"
 )
 
 // Promise 5. Fails if what comes after the header of a failed answer is saved.
@@ -234,4 +235,43 @@ func TestSaveOfAnEmptySessionKeepsItsLimits(t *testing.T) {
 		s.Login("u")
 	})
 	c.use(func(s *core.Session) { mustBe(t, "idle limit", s.IdleTimeout(), 48*time.Hour) })
+}
+
+// Fails if a reader is refused because it is too late to count it.
+func TestLateReaderOfACookieOnlySession(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) {
+		c.Store, c.CountRequests = cookiestore.New(cookiestore.Config{}), true
+		c.Secrets = []core.Secret{core.GenerateSecret()}
+	})
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("m", map[string]string{"a": "1"}) })
+	w.events()
+	c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		io.WriteString(rw, "x")
+		s.Get("m")
+		mustBe(t, "Save", s.Save(context.Background()), nil)
+	})
+	mustBe(t, "events", w.events(), "")
+}
+
+// Fails if a request waits for the lock that it holds itself.
+func TestExclusiveAfterARecoveredLoad(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.Exclusive, c.LockTimeout = true, time.Millisecond })
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", "v") })
+	loads := 0
+	w.store.interfere(func(verb string) error {
+		if loads++; loads == 2 { // the one under the lock
+			panic("store")
+		}
+		return nil
+	})
+	mustStatus(t, c.use(func(s *core.Session) {
+		func() {
+			defer func() { recover() }()
+			s.Get("k")
+		}()
+		v, _ := s.Get("k")
+		mustBe(t, "value", v, any("v"))
+	}), 200)
 }

@@ -217,6 +217,10 @@ func plausible(value string) bool {
 // acquire waits for exclusive use of the session that was found, then looks at
 // it again.
 func (s *Session) acquire() error {
+	if s.unlock != nil { // a load that panicked left it; waiting for ourselves would be in vain
+		s.unlock()
+		s.unlock = nil
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.m.lockTimeout)
 	defer cancel()
 	unlock, err := s.m.locker.Lock(ctx, s.rec.ID)
