@@ -173,7 +173,9 @@ func (m *Manager) cookieLine(value []byte, maxAge time.Duration) string {
 	b.Write(value)
 	if maxAge > 0 {
 		b.WriteString("; Max-Age=")
-		b.WriteString(strconv.FormatInt(int64(max(maxAge/time.Second, 1)), 10))
+		// To the nearest second: thirty days, less the moment that the
+		// handler took, are thirty days.
+		b.WriteString(strconv.FormatInt(int64(max(maxAge.Round(time.Second)/time.Second, 1)), 10))
 	}
 	b.WriteString(m.attributes)
 	return b.String()
