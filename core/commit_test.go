@@ -120,9 +120,8 @@ func TestContextPrintsNothing(t *testing.T) {
 func TestRecoveredCommitIsNoSuccess(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
-	c.use(func(s *core.Session) { s.Set("k", "old") })
 	w.store.interfere(func(v string) error {
-		if v == "update" {
+		if v == "create" {
 			w.store.interfere(nil)
 			panic("store")
 		}
