@@ -41,6 +41,7 @@ var engines = []engine{
 	{"SQLite", nil, sqlite.spec, sqlite.openSpec},
 	{"PostgreSQL", servers.Postgres, postgres.spec, postgres.openSpec},
 	{"MariaDB", servers.MariaDB, mariadb.spec, mariadb.openSpec},
+	{"Redis", servers.Redis, redisSpec, openRedis},
 }
 
 // appSpec says which store an application is on. It reaches a process of its
@@ -49,7 +50,7 @@ type appSpec struct {
 	Name   string // of this application, different from every other
 	Engine string // its name
 	DSN    string
-	Table  string
+	Table  string // or prefix
 	Secret string
 	// StoreTimeout is core.Config's.
 	StoreTimeout time.Duration

@@ -30,7 +30,8 @@ var historyTime = flag.Duration("history", 4*time.Second, "how long TestHistory 
 // comes back, no value is taken twice. Each fault happens at least once.
 //
 // PostgreSQL and MariaDB acknowledge a commit here when the operating system
-// has it; see package servers. For longer runs: go test -run History -history 10m
+// has it, Redis a write when the disk has it; see package servers. For longer
+// runs: go test -run History -history 10m
 func TestHistory(t *testing.T) {
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
