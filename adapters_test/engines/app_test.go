@@ -38,6 +38,7 @@ type engine struct {
 }
 
 var engines = []engine{
+	{"files", nil, fileSpec, openFiles},
 	{"SQLite", nil, sqlite.spec, sqlite.openSpec},
 	{"PostgreSQL", servers.Postgres, postgres.spec, postgres.openSpec},
 	{"MariaDB", servers.MariaDB, mariadb.spec, mariadb.openSpec},
@@ -49,7 +50,7 @@ var engines = []engine{
 type appSpec struct {
 	Name   string // of this application, different from every other
 	Engine string // its name
-	DSN    string
+	DSN    string // or directory
 	Table  string // or prefix
 	Secret string
 	// StoreTimeout is core.Config's.
