@@ -32,7 +32,6 @@ const (
 	pathShow    = "/show"    // answers with name, counter and user
 )
 
-
 // anywhere and its like tell columns apart. The store of echo-contrib is that of
 // gin-contrib, and one framework is enough for S7.
 func anywhere(Column) bool       { return true }
