@@ -90,7 +90,6 @@ func (s *Session) commit() error {
 	if s.err != nil {
 		return s.err
 	}
-	s.now = s.m.now() // requests meanwhile may have stored a later access time than that of the load
 	for try := 1; ; try++ {
 		err := s.attempt()
 		switch {
@@ -136,6 +135,7 @@ func (s *Session) attempt() error {
 		s.refresh()
 		return nil
 	}
+	s.now = s.m.now() // requests meanwhile may have stored a later access time than that of the load
 	next := s.next()
 	switch {
 	case len(next.Values) > s.m.maxBytes:

@@ -382,6 +382,9 @@ func (s *Session) Save(ctx context.Context) error {
 	request := s.ctx
 	s.ctx = unaware{ctx, s}
 	defer func() { s.ctx = request }()
+	if s.loaded {
+		s.now = s.m.now() // a handler that saves is using the session
+	}
 	return s.commit()
 }
 
