@@ -35,14 +35,17 @@ type engine struct {
 	spec func(testing.TB) appSpec
 	// open opens that store, in any process.
 	open func(appSpec) (core.Store, error)
+	// faults are those that only this engine has, or nil.
+	faults func(testing.TB) []fault
 }
 
 var engines = []engine{
-	{"files", nil, fileSpec, openFiles},
-	{"SQLite", nil, sqlite.spec, sqlite.openSpec},
-	{"PostgreSQL", servers.Postgres, postgres.spec, postgres.openSpec},
-	{"MariaDB", servers.MariaDB, mariadb.spec, mariadb.openSpec},
-	{"Redis", servers.Redis, redisSpec, openRedis},
+	{"files", nil, fileSpec, openFiles, nil},
+	{"SQLite", nil, sqlite.spec, sqlite.openSpec, nil},
+	{"PostgreSQL", servers.Postgres, postgres.spec, postgres.openSpec, nil},
+	{"MariaDB", servers.MariaDB, mariadb.spec, mariadb.openSpec, nil},
+	{"Redis", servers.Redis, redisSpec, openRedis, nil},
+	{"Redis Cluster", nil, clusterSpec, openRedis, clusterFaults},
 }
 
 // appSpec says which store an application is on. It reaches a process of its

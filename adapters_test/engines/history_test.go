@@ -25,7 +25,7 @@ var historyTime = flag.Duration("history", 4*time.Second, "how long TestHistory 
 
 // TestHistory records what clients of two processes see of sessions that they
 // share, while the engine or a process is killed, or the engine is paused,
-// or its connections are cut, and checks that each session behaved as if one
+// or its connections are cut, or another takes over, and checks that each session behaved as if one
 // operation had come after another: no acknowledged write is lost, no session
 // comes back, no value is taken twice. Each fault happens at least once.
 //
@@ -47,6 +47,9 @@ func TestHistory(t *testing.T) {
 						func() error { o.end(server, t); return nil }})
 				}
 				h.faults = append(h.faults, fault{"the connections cut", func() error { server.Cut(t); return nil }, func() error { return nil }})
+			}
+			if e.faults != nil {
+				h.faults = append(h.faults, e.faults(t)...)
 			}
 			if result := h.record(t, *historyTime); result != porcupine.Ok {
 				t.Errorf("the history is %v", result)
