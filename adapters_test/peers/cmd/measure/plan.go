@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 )
@@ -64,7 +63,7 @@ func (p plan) measure(module, raw string) error {
 		return fmt.Errorf("a column is not right, so nothing is timed: %w", err)
 	}
 	var out bytes.Buffer
-	for _, line := range p.facts(module, program) {
+	for _, line := range p.facts(module) {
 		fmt.Fprintln(&out, line)
 	}
 	for pass := 1; pass <= p.Count; pass++ {
@@ -110,7 +109,7 @@ func (p plan) part(g group, program, module string, out io.Writer) error {
 
 // facts says what was measured, where and how, as benchstat's configuration
 // lines.
-func (p plan) facts(module, program string) []string {
+func (p plan) facts(module string) []string {
 	facts := []string{
 		"date: " + time.Now().UTC().Format("2006-01-02"),
 		"goos: " + runtime.GOOS,
@@ -136,12 +135,10 @@ func (p plan) facts(module, program string) []string {
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		facts = append(facts, "load-before: "+strings.Join(strings.Fields(string(load))[:3], " "))
 	}
-	if out, err := exec.Command("go", "version", "-m", program).Output(); err == nil {
-		for line := range strings.SplitSeq(string(out), "\n") {
-			if f := strings.Fields(line); len(f) >= 3 && f[0] == "dep" && slices.Contains(versioned, f[1]) {
-				facts = append(facts, "version: "+f[1]+" "+f[2])
-			}
-		}
+	list := exec.Command("go", append([]string{"list", "-m", "-f", "version: {{.Path}} {{.Version}}"}, versioned...)...)
+	list.Dir = module
+	if out, err := list.Output(); err == nil {
+		facts = append(facts, strings.Split(strings.TrimSpace(string(out)), "\n")...)
 	}
 	return facts
 }

@@ -120,5 +120,5 @@ func sweepPlot(r *results) string {
 			}
 		}
 	}
-	return curves("Other requests while a million sessions expire and are removed", "time of a request that reads a live session, by quantile; dashed: the same before the sweep", names, cs, number, duration)
+	return curves("Other requests while "+thousands(r.facts["sessions"])+" sessions expire and are removed", "time of a request that reads a live session, by quantile; dashed: the same before the sweep", names, cs, number, duration)
 }

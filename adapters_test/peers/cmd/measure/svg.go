@@ -44,7 +44,7 @@ func logScale(values []float64, from, to float64) scale {
 			low, high = min(low, v), max(high, v)
 		}
 	}
-	return scale{math.Pow(10, math.Floor(math.Log10(low))), math.Pow(10, math.Ceil(math.Log10(high)+1e-9)), from, to}
+	return scale{math.Pow(10, math.Floor(math.Log10(low))), math.Pow(10, math.Ceil(math.Log10(high)-1e-9)), from, to}
 }
 
 func (s scale) at(v float64) float64 {
@@ -117,8 +117,8 @@ type curve struct {
 // curves draws lines over named places or numbers, both axes logarithmic
 // unless the places are named.
 func curves(title, note string, names []string, cs []curve, xUnit, yUnit func(float64) string) string {
-	const left, right, top, bottom = 70.0, 250.0, 62.0, 40.0
-	d := &drawing{width: 860, height: 420}
+	const left, right, top, bottom = 70.0, 300.0, 62.0, 40.0
+	d := &drawing{width: 920, height: 420}
 	d.text(14, 24, "title", "start", title)
 	d.text(14, 42, "note", "start", note)
 	var xs, ys []float64
