@@ -1,7 +1,7 @@
 // Package servers starts private database servers for tests: on a directory of
-// their own, reachable by a socket in it (a Cluster: on loopback), and stopped with the tests. A test
-// package calls [Main] from its TestMain; a test asks for a server and gets the
-// one that its process shares:
+// their own, reachable by a socket in it (a Cluster: on loopback), and stopped
+// with the tests. A test package calls [Main] from its TestMain; a test asks for
+// a server and gets the one that its process shares:
 //
 //	func TestMain(m *testing.M) { servers.Main(m) }
 //
