@@ -1,10 +1,12 @@
 package adapters_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/coatcheck/sessions/core"
 	"github.com/coatcheck/sessions/stores/cookiestore"
+	"github.com/coatcheck/sessions/stores/filestore"
 	"github.com/coatcheck/sessions/stores/memorystore"
 )
 
@@ -42,6 +44,14 @@ var kinds = []kind{
 			Clock:       c.Now,
 			Revocations: cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: c.Now}),
 		})
+	}},
+	{"file", revoking | merging | listing, func(t *testing.T, c *clock) core.Store {
+		store, err := filestore.New(filestore.Config{Dir: filepath.Join(t.TempDir(), "sessions"), Create: true, NoSync: true, Clock: c.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		return store
 	}},
 }
 
