@@ -113,7 +113,7 @@ func goals(sessions int) []goal {
 	own := float64(peers.Small.Bytes()) * 4 / 3
 	return []goal{
 		{area: "S1, S2", want: "at most 2 allocations and 1.6 times bare chi; no store call, nothing opened",
-			why: "What is added is one copy of the request and one struct that is context, session and writer, and most of its cost is their memory: bytes to clear and, later, to collect. A smaller struct for requests that do not use their session is what would be needed.",
+			why: "What is added is a copy of the request, which net/http asks for to give it a context, and what is context, session and writer; most of its cost is that memory, to be cleared and, later, collected. A way to pass a session on without a copy of the request is what would be needed.",
 			tests: join(untouched("S1", defaultMemory), untouched("S2", defaultMemory), untouched("S2", leanCookie), []test{
 				atMost("S2: round trips to Redis", "Redis/chi/sessions-redis-aesgcm/S2/clients=1@2", "trips/op", 0, "")})},
 		{area: "S3 memory", want: "default: at least 8 times faster than scs, no slower than scs with msgp; lean: at least 14 times, and 1.5 times faster than scs with msgp; at most 18 and 7 allocations",
