@@ -304,6 +304,9 @@ func (s *Session) removeEmpty() error {
 func (s *Session) refresh() {
 	m := s.m
 	due := m.wantsTouch(&s.rec, s.now) && !s.readOnly
+	if !due && !s.reseal {
+		return // almost always
+	}
 	ctx, cancel := m.storeContext(s.ctx)
 	defer cancel()
 	next := s.rec
@@ -313,7 +316,7 @@ func (s *Session) refresh() {
 	}
 	switch {
 	case m.carrier != nil:
-		if !due && !s.reseal || s.phase != open {
+		if s.phase != open {
 			return
 		}
 		next.Version++
