@@ -13,7 +13,7 @@ import (
 // remote is a store whose records outlive the process, and that cannot lock.
 type remote struct{ core.Store }
 
-// Promise 12.
+// Promise 12. Fails if withDefaults() leaves out one of its comparisons.
 func TestNewRefuses(t *testing.T) {
 	mem := memorystore.New(memorystore.Config{})
 	s := core.GenerateSecret()

@@ -256,7 +256,7 @@ func FuzzCBOR(f *testing.F) {
 	})
 }
 
-// Security A1, A3, A4.
+// Promise 9; security A1, A3, A4. Fails if create() takes any ID but a fresh one.
 func TestNeverAdoptsAnIdentifier(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

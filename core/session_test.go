@@ -571,6 +571,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// Promise 13. Fails if attempt() does not compare with maxBytes.
 func TestLimits(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) { c.MaxBytes = 1000 })
 	c := w.client()
@@ -677,6 +678,7 @@ func (p plainStore) Touch(ctx context.Context, id core.ID, access, expires time.
 	return p.s.Touch(ctx, id, access, expires)
 }
 
+// Promise 14. Fails if String() prints the record or the token.
 func TestPrintsNothing(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

@@ -388,7 +388,8 @@ func TestWithoutMiddleware(t *testing.T) {
 	core.Get(context.Background())
 }
 
-// Promise 11; security F6, F7, F8.
+// Promise 11; security F6, F7, F8. Fails if writeHeader() only adds its line, or
+// does not look at the Vary that is there.
 func TestOneSetCookie(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
