@@ -41,7 +41,7 @@ func (m *Manager) Exists(ctx context.Context, id ID) (bool, error) {
 // without touching it; an expired one counts as none. In a handler behind the
 // middleware, ask the session itself. An error means that the store failed.
 func (m *Manager) HasSession(ctx context.Context, r *http.Request) (bool, error) {
-	s := &Session{m: m, ctx: ctx, lines: r.Header["Cookie"], now: m.now()}
+	s := &Session{m: m, ctx: ctx, lines: m.receive(r), now: m.now()}
 	if err := s.find(); err != nil {
 		return false, err
 	}

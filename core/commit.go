@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -62,13 +63,29 @@ func (s *Session) next() Record {
 
 // keeps reports whether the record holds information: without any there is
 // nothing to store.
-func (r *Record) keeps() bool { return len(r.Values) > 0 || r.User != "" }
+func (s *Session) keeps(r *Record) bool {
+	if len(r.Values) == 0 && r.User == "" {
+		return false
+	}
+	if !s.found && r.User == "" && !content(s.rec.Values).alters(s.changes) {
+		return false // the first values are no information
+	}
+	if s.m.keep == nil {
+		return true
+	}
+	keys := make([]string, 0, 8)
+	for name := range content(r.Values).entries() {
+		keys = append(keys, publicName(string(name)))
+	}
+	slices.Sort(keys)
+	return s.m.keep(r.User, keys)
+}
 
 // dirty reports whether this request wants anything changed.
 func (s *Session) dirty() bool {
 	if !s.found {
 		next := s.next()
-		return next.keeps()
+		return s.keeps(&next)
 	}
 	if s.force || s.rotate || s.login || content(s.rec.Values).alters(s.changes) {
 		return true
@@ -144,11 +161,11 @@ func (s *Session) attempt() error {
 		return &TooLargeError{What: "keys", Size: content(next.Values).len(), Limit: maxKeys}
 	case s.readOnly:
 		return ErrNotFound
-	case !s.found && (!next.keeps() || next.expired(s.now)):
+	case s.m.disabled || !s.found && (!s.keeps(&next) || next.expired(s.now)):
 		return nil // there is nothing to store yet
 	case !s.found:
 		return s.create(next)
-	case !next.keeps():
+	case !s.keeps(&next):
 		return s.removeEmpty()
 	}
 	return s.update(next)
@@ -157,6 +174,11 @@ func (s *Session) attempt() error {
 func (s *Session) create(next Record) error {
 	if s.phase != open {
 		return s.late(ErrLate)
+	}
+	if s.login {
+		if err := s.m.admit(s.ctx, &next); err != nil {
+			return err
+		}
 	}
 	next.ID, next.Version, next.Generation = newID(), 1, 1
 	tok, line, err := s.issue(&next)
@@ -171,6 +193,9 @@ func (s *Session) create(next Record) error {
 	s.m.emit(s.ctx, Event{Kind: EventCreated, ID: next.ID, User: next.User})
 	if s.login {
 		s.m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
+	}
+	if s.login {
+		s.m.limitUser(s.ctx, &next)
 	}
 	s.settle(next, tok)
 	s.cookie, s.line, s.owed = setCookie, line, true
@@ -187,6 +212,11 @@ func (s *Session) update(next Record) error {
 	sends := rotates || s.reseal || m.carrier != nil ||
 		next.Persistent && (!s.rec.Persistent || !next.Deadline.Equal(s.rec.Deadline))
 	sends = sends && !s.free
+	if s.login {
+		if err := m.admit(s.ctx, &next); err != nil {
+			return err
+		}
+	}
 	if sends && s.phase != open {
 		if rotates || m.carrier != nil {
 			return s.late(ErrLate)
@@ -232,6 +262,9 @@ func (s *Session) update(next Record) error {
 		m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
 	case s.rotate:
 		m.emit(s.ctx, Event{Kind: EventRegenerated, ID: next.ID, User: next.User})
+	}
+	if s.login {
+		m.limitUser(s.ctx, &next)
 	}
 	s.settle(next, tok)
 	if sends {
@@ -379,11 +412,14 @@ func (s *Session) sealed(r *Record, tok token) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var maxAge time.Duration
+	s.life = 0
 	if r.Persistent {
-		maxAge = max(r.Deadline.Sub(s.now), time.Second)
+		s.life = max(r.Deadline.Sub(s.now), time.Second)
 	}
-	return s.m.cookieLine(value, maxAge), nil
+	if s.m.transport != nil {
+		return string(value), nil
+	}
+	return s.m.cookieLine(value, s.life, s.path), nil
 }
 
 // settle makes what was stored the new ground to stand on.
@@ -448,8 +484,61 @@ func (s *Session) startOver() bool {
 		return false
 	}
 	s.found, s.readOnly, s.reseal, s.rotate = false, false, false, false
-	s.rec, s.tok = Record{}, token{}
+	s.tok = token{}
+	s.blank()
 	return s.replay(true) == nil
+}
+
+// admit refuses a login if its user has all the sessions that are allowed.
+func (m *Manager) admit(ctx context.Context, next *Record) error {
+	if !m.refuse {
+		return nil
+	}
+	recs, err := m.userRecords(ctx, next.User)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for i := range recs {
+		if recs[i].ID != next.ID {
+			n++
+		}
+	}
+	if n >= m.maxPerUser {
+		return fmt.Errorf("%w: %d of at most %d", ErrTooManySessions, n, m.maxPerUser)
+	}
+	return nil
+}
+
+// limitUser ends the oldest sessions of a user who has just logged in, if they
+// are too many now. Every node that does so at once comes to the same victims.
+// The login is stored: a failure here is left to the next one.
+func (m *Manager) limitUser(ctx context.Context, own *Record) {
+	if m.maxPerUser == 0 {
+		return
+	}
+	recs, err := m.userRecords(ctx, own.User)
+	if err != nil {
+		m.emit(ctx, Event{Kind: EventLimitFailed, ID: own.ID, User: own.User, Err: err})
+		return
+	}
+	slices.SortFunc(recs, func(a, b Record) int {
+		if c := a.LoginAt.Compare(b.LoginAt); c != 0 {
+			return c
+		}
+		switch own.ID { // of one moment, ours is the latest
+		case a.ID:
+			return 1
+		case b.ID:
+			return -1
+		}
+		return bytes.Compare(a.ID[:], b.ID[:])
+	})
+	for i := range max(len(recs)-m.maxPerUser, 0) {
+		if _, err := m.end(ctx, recs[i], ReasonLimit); err != nil {
+			m.emit(ctx, Event{Kind: EventLimitFailed, ID: recs[i].ID, User: own.User, Err: err})
+		}
+	}
 }
 
 // wait queues the requests of this process that compete for a session, so

@@ -26,6 +26,9 @@ type Config struct {
 	Codec Codec
 	// Cookie describes the cookie. Default: see CookieConfig.
 	Cookie CookieConfig
+	// Transport carries the token by other means than a cookie; of Cookie
+	// only the Name counts then, as a label in the seal. Default: a cookie.
+	Transport Transport
 
 	// IdleTimeout ends a session that was not used for this long. Default:
 	// 30 minutes, or AbsoluteTimeout if that is shorter.
@@ -57,6 +60,39 @@ type Config struct {
 	// CountRequests makes Session.Requests count, at the price of a write
 	// per request. Default: false.
 	CountRequests bool
+	// MaxPerUser bounds the live sessions of one user. A login beyond it
+	// ends the session whose login is the oldest, on any node. Needs a store
+	// that can list by user. Default: 0, no limit.
+	MaxPerUser int
+	// RefuseLogin refuses the login beyond MaxPerUser instead: the answer is
+	// ErrTooManySessions, and nothing is stored. Of two logins at the same
+	// moment both may pass; then the oldest session ends. Default: false.
+	RefuseLogin bool
+
+	// Init gives a session that is not stored yet its first values. They can
+	// be read, but are not information: nothing is stored until something
+	// else is, and then they are stored with it. It may only set values, and
+	// runs when the session is first used. Default: none.
+	Init func(r *http.Request, s *Session)
+	// Keep tells whether a session is worth keeping: without it is neither
+	// stored nor kept, whatever it holds. It is given the user, or "", and
+	// the keys in ascending order; those of a namespace as "name/key". It
+	// must not use the session. Default: with a user or any key.
+	Keep func(user string, keys []string) bool
+	// OnStart runs before the handler. Default: none.
+	OnStart func(r *http.Request, s *Session) error
+	// OnEnd runs once, before the changes are saved: just before the first
+	// byte of the response, or when the handler has returned. What it sets
+	// is saved too. It does not run if the changes are to be discarded. An
+	// error of OnStart or OnEnd is one of the session: it becomes
+	// Session.Err, and OnError answers. Default: none.
+	OnEnd func(r *http.Request, s *Session) error
+	// OnRejected may answer a request whose cookie was not accepted, with
+	// 401 for instance, and reports whether it did; the handler is then left
+	// out. Let the way to the login page through: the client presents the
+	// dead cookie until a new one replaces it. It makes every request with a
+	// cookie load its session. Default: none, the request is anonymous.
+	OnRejected func(w http.ResponseWriter, r *http.Request, reason Reason) (answered bool)
 
 	// Failed tells for which status of an answer changes, logins and
 	// rotations are discarded. Default: 500 and above.
@@ -130,6 +166,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.TouchInterval >= c.IdleTimeout {
 		return bad("TouchInterval %v is not shorter than IdleTimeout %v, so sessions in use would end", c.TouchInterval, c.IdleTimeout)
 	}
+	if c.MaxPerUser < 0 {
+		return bad("MaxPerUser is negative: %d", c.MaxPerUser)
+	}
+	if c.RefuseLogin && c.MaxPerUser == 0 {
+		return bad("RefuseLogin is set, but MaxPerUser is not")
+	}
+	if _, ok := power[UserLister](c.Store); c.MaxPerUser > 0 && !ok {
+		return bad("MaxPerUser needs a store that can list by user, and %T cannot", c.Store)
+	}
 	if c.MaxBytes < 0 {
 		return bad("MaxBytes is negative: %d", c.MaxBytes)
 	}
@@ -188,16 +233,29 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	if c.Transport != nil {
+		if c.Cookie != (CookieConfig{Name: c.Cookie.Name}) {
+			return bad("Cookie describes a cookie, but Transport sends none")
+		}
+		if rule, ok := validTransport(c.Transport); !ok {
+			return bad("Transport: %s", rule)
+		}
+		if _, ok := c.Transport.(queryTransport); ok {
+			if _, ok := power[Carrier](c.Store); ok {
+				return bad("Transport puts the session into URLs, and %T has it all in the token; use a store that keeps records", c.Store)
+			}
+		}
+	}
 	var err error
 	c.Cookie, err = c.Cookie.withDefaults()
 	return c, err
 }
 
 // Status returns the HTTP status that fits an error of a session: 409 if
-// another request ended or changed it, 503 if the store failed, else 500.
+// another request ended or changed it or the user has too many, 503 if the store failed, else 500.
 func Status(err error) int {
 	switch {
-	case errors.Is(err, ErrGone), errors.Is(err, ErrConflict):
+	case errors.Is(err, ErrGone), errors.Is(err, ErrConflict), errors.Is(err, ErrTooManySessions):
 		return http.StatusConflict
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrLockTimeout), errors.Is(err, ErrFull):
 		return http.StatusServiceUnavailable
@@ -208,10 +266,12 @@ func Status(err error) int {
 func defaultOnError(w http.ResponseWriter, _ *http.Request, err error) {
 	status := Status(err)
 	text := "Something went wrong with your session. Nothing was saved."
-	switch status {
-	case http.StatusConflict:
+	switch {
+	case errors.Is(err, ErrTooManySessions):
+		text = "You are logged in too often. Log out elsewhere first."
+	case status == http.StatusConflict:
 		text = "Your session changed in the meantime. Nothing was saved: load the page again and retry."
-	case http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable:
 		text = "Sessions are not available right now. Nothing was saved: please retry shortly."
 	}
 	http.Error(w, text, status)

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,7 +17,10 @@ type CookieConfig struct {
 	Name string
 	// Path that the cookie is sent to, starting and ending with "/"; a
 	// missing "/" at the end is added, so that /q does not cover /qux.
-	// Default: "/".
+	// Default: "/" for a Name that begins with __Host-, as the default one
+	// does, since browsers demand it; with another Name it is where the
+	// handler is mounted: what http.StripPrefix took off before the
+	// middleware. Routers do not tell in which group a middleware is: set it.
 	Path string
 	// Domain, to share the cookie with subdomains. Default: none, so only
 	// this very host receives it.
@@ -45,20 +49,15 @@ func (c CookieConfig) withDefaults() (CookieConfig, error) {
 	bad := func(format string, args ...any) (CookieConfig, error) {
 		return c, fmt.Errorf("%w: Cookie: "+format, append([]any{ErrConfig}, args...)...)
 	}
-	if c.Path == "" {
-		c.Path = "/"
-	}
-	if c.Path[0] != '/' {
+	if c.Path != "" && c.Path[0] != '/' {
 		return bad("Path %q must start with /", c.Path)
 	}
-	if c.Path[len(c.Path)-1] != '/' {
+	if c.Path != "" && c.Path[len(c.Path)-1] != '/' {
 		c.Path += "/"
 	}
 	for _, f := range []struct{ field, value string }{{"Path", c.Path}, {"Domain", c.Domain}} {
-		for _, b := range []byte(f.value) {
-			if b < 0x20 || b >= 0x7f || b == ';' || b == ',' || b == '"' || b == '\\' || b == ' ' {
-				return bad("%s contains the byte %#02x, which cannot stand in a header", f.field, b)
-			}
+		if b, ok := badAttributeByte(f.value); ok {
+			return bad("%s contains the byte %#02x, which cannot stand in a header", f.field, b)
 		}
 	}
 	if c.Domain != "" && !validDomain(c.Domain) {
@@ -68,7 +67,7 @@ func (c CookieConfig) withDefaults() (CookieConfig, error) {
 		switch {
 		case c.Insecure:
 			c.Name = "session"
-		case c.Path != "/" || c.Domain != "":
+		case c.Path != "/" && c.Path != "" || c.Domain != "":
 			c.Name = "__Secure-session"
 		default:
 			c.Name = "__Host-session"
@@ -94,6 +93,9 @@ func (c CookieConfig) withDefaults() (CookieConfig, error) {
 		if c.Domain != "" {
 			return bad("Name %q allows no Domain, but Domain is %q; name it __Secure-", c.Name, c.Domain)
 		}
+		if c.Path == "" {
+			c.Path = "/"
+		}
 		if c.Path != "/" {
 			return bad("Name %q needs Path /, but Path is %q; name it __Secure-", c.Name, c.Path)
 		}
@@ -113,6 +115,34 @@ func (c CookieConfig) withDefaults() (CookieConfig, error) {
 		return bad("Partitioned needs Secure, but Insecure is set")
 	}
 	return c, nil
+}
+
+// badAttributeByte finds a byte that cannot stand in a Path or Domain.
+func badAttributeByte(v string) (b byte, found bool) {
+	for _, b := range []byte(v) {
+		if b < 0x20 || b >= 0x7f || b == ';' || b == ',' || b == '"' || b == '\\' || b == ' ' {
+			return b, true
+		}
+	}
+	return 0, false
+}
+
+// mountPath is where a handler is mounted: what http.StripPrefix took off the
+// path that was asked for, with a slash at the end.
+func mountPath(r *http.Request) string {
+	asked, _, _ := strings.Cut(r.RequestURI, "?")
+	if i := strings.Index(asked, "://"); i > 0 { // a proxy asks by the whole URL
+		asked = asked[i+len("://"):]
+		asked = asked[max(strings.IndexByte(asked, '/'), 0):]
+	}
+	prefix, ok := strings.CutSuffix(asked, r.URL.EscapedPath())
+	if !ok || prefix == "" || prefix[0] != '/' {
+		return "/"
+	}
+	if _, bad := badAttributeByte(prefix); bad {
+		return "/"
+	}
+	return strings.TrimRight(prefix, "/") + "/"
 }
 
 func validDomain(d string) bool {
@@ -137,11 +167,10 @@ func isToken(b byte) bool {
 	return b > 0x20 && b < 0x7f && !strings.ContainsRune(`()<>@,;:\"/[]?={}`, rune(b))
 }
 
-// attributes is the tail of every Set-Cookie line: one string for setting and
-// clearing, so that their scopes cannot differ.
+// attributes is the tail of every Set-Cookie line, Path left out: one string
+// for setting and clearing, so that their scopes cannot differ.
 func (c CookieConfig) attributes() string {
 	var b strings.Builder
-	b.WriteString("; Path=" + c.Path)
 	if c.Domain != "" {
 		b.WriteString("; Domain=" + strings.TrimPrefix(c.Domain, "."))
 	}
@@ -165,9 +194,9 @@ func (c CookieConfig) attributes() string {
 
 // cookieLine builds a Set-Cookie line. With maxAge 0 the cookie ends with the
 // browser.
-func (m *Manager) cookieLine(value []byte, maxAge time.Duration) string {
+func (m *Manager) cookieLine(value []byte, maxAge time.Duration, path string) string {
 	var b strings.Builder
-	b.Grow(len(m.cookie.Name) + 1 + len(value) + len("; Max-Age=34560000") + len(m.attributes))
+	b.Grow(len(m.cookie.Name) + 1 + len(value) + len("; Max-Age=34560000; Path=") + len(path) + len(m.attributes))
 	b.WriteString(m.cookie.Name)
 	b.WriteByte('=')
 	b.Write(value)
@@ -177,13 +206,31 @@ func (m *Manager) cookieLine(value []byte, maxAge time.Duration) string {
 		// handler took, are thirty days.
 		b.WriteString(strconv.FormatInt(int64(max(maxAge.Round(time.Second)/time.Second, 1)), 10))
 	}
+	b.WriteString("; Path=")
+	b.WriteString(path)
 	b.WriteString(m.attributes)
 	return b.String()
 }
 
 // clearLine builds the line that makes the browser forget the cookie.
-func (m *Manager) clearLine() string {
-	return m.cookie.Name + "=; Max-Age=0" + m.attributes
+func (m *Manager) clearLine(path string) string {
+	return m.cookie.Name + "=; Max-Age=0; Path=" + path + m.attributes
+}
+
+// warnPlain says once that a Secure cookie was sent where it will not come
+// back: over plain HTTP browsers keep it only from localhost.
+func (m *Manager) warnPlain(r *http.Request) {
+	if m.warned.Load() || m.cookie.Insecure || r.TLS != nil ||
+		strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") || r.Header.Get("Forwarded") != "" {
+		return
+	}
+	// A server that listens on the loopback is a developer's, or has a proxy
+	// beside it that may say nothing. Without an address it is a test.
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || addr.IP.IsLoopback() || m.warned.Swap(true) {
+		return
+	}
+	m.log.Warn("session: a Secure cookie went out over plain HTTP, and browsers will not keep it; serve HTTPS, or have the proxy in front set X-Forwarded-Proto")
 }
 
 const (
@@ -224,9 +271,12 @@ func findCookies(lines []string, name string, yield func(value string) bool) {
 }
 
 // HasCookie reports whether a request carries a cookie of the session's name,
-// whatever it holds. It asks no store. After Destroy, the rest of the request
-// does not see the cookie any more.
+// whatever it holds, or else what [Config].Transport reads. It asks no store.
+// After Destroy, the rest of the request does not see the cookie any more.
 func (m *Manager) HasCookie(r *http.Request) bool {
+	if m.transport != nil {
+		return len(m.transport.Receive(r)) > 0
+	}
 	found := false
 	findCookies(r.Header["Cookie"], m.cookie.Name, func(string) bool {
 		found = true

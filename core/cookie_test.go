@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -50,9 +51,9 @@ func TestCookieConfig(t *testing.T) {
 		want CookieConfig
 	}{
 		{"zero", CookieConfig{}, "", CookieConfig{Name: "__Host-session", Path: "/", SameSite: http.SameSiteLaxMode}},
-		{"insecure", CookieConfig{Insecure: true}, "", CookieConfig{Name: "session", Path: "/", SameSite: http.SameSiteLaxMode, Insecure: true}},
+		{"insecure", CookieConfig{Insecure: true}, "", CookieConfig{Name: "session", SameSite: http.SameSiteLaxMode, Insecure: true}},
 		{"path", CookieConfig{Path: "/q"}, "", CookieConfig{Name: "__Secure-session", Path: "/q/", SameSite: http.SameSiteLaxMode}},
-		{"domain", CookieConfig{Domain: "example.com"}, "", CookieConfig{Name: "__Secure-session", Path: "/", Domain: "example.com", SameSite: http.SameSiteLaxMode}},
+		{"domain", CookieConfig{Domain: "example.com"}, "", CookieConfig{Name: "__Secure-session", Domain: "example.com", SameSite: http.SameSiteLaxMode}},
 		{"host with domain", CookieConfig{Name: "__Host-x", Domain: "example.com"}, "Domain", CookieConfig{}},
 		{"host in capitals with path", CookieConfig{Name: "__HOST-x", Path: "/app"}, "Path", CookieConfig{}},
 		{"host insecure", CookieConfig{Name: "__Host-x", Insecure: true}, "Insecure", CookieConfig{}},
@@ -98,12 +99,13 @@ func TestCookieLine(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := &Manager{cookie: c, attributes: c.attributes()}
-		set := parseLine(t, m.cookieLine([]byte("VALUE="), 0))
-		if set.Name != c.Name || set.Value != "VALUE=" || set.Path != c.Path || set.Domain != c.Domain || set.MaxAge != 0 ||
+		path := cmp.Or(c.Path, "/mounted/")
+		set := parseLine(t, m.cookieLine([]byte("VALUE="), 0, path))
+		if set.Name != c.Name || set.Value != "VALUE=" || set.Path != path || set.Domain != c.Domain || set.MaxAge != 0 ||
 			!set.HttpOnly || set.Secure == c.Insecure || set.SameSite != c.SameSite || set.Partitioned != c.Partitioned {
 			t.Errorf("%+v gives %q", cfg, set.Raw)
 		}
-		gone := parseLine(t, m.clearLine())
+		gone := parseLine(t, m.clearLine(path))
 		if gone.Value != "" || gone.MaxAge != -1 || !strings.Contains(gone.Raw, "Max-Age=0") {
 			t.Errorf("clear line %q does not clear", gone.Raw)
 		}
@@ -113,7 +115,7 @@ func TestCookieLine(t *testing.T) {
 			t.Errorf("scopes differ: set %q, clear %q", set, gone)
 		}
 		for _, age := range []time.Duration{90 * time.Second, 90*time.Second - 3*time.Millisecond} {
-			if kept := parseLine(t, m.cookieLine([]byte("v"), age)); kept.MaxAge != 90 {
+			if kept := parseLine(t, m.cookieLine([]byte("v"), age, path)); kept.MaxAge != 90 {
 				t.Errorf("Max-Age %d for %v, want 90", kept.MaxAge, age)
 			}
 		}

@@ -29,6 +29,9 @@ var (
 	// ErrLockTimeout means that in exclusive mode another request held the
 	// session for longer than Config.LockTimeout.
 	ErrLockTimeout = errors.New("sessions: another request holds the session, try again")
+	// ErrTooManySessions means that a login was refused, because its user has
+	// Config.MaxPerUser sessions already. Offer to end one.
+	ErrTooManySessions = errors.New("sessions: the user has as many sessions as are allowed; end one first")
 	// ErrNoValue is what Key.Lookup returns for a key that is not set.
 	ErrNoValue = errors.New("sessions: no value under this key")
 	// ErrConfig is wrapped by every error of New and of a store's New that

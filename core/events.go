@@ -25,6 +25,7 @@ const (
 	EventCommitFailed EventKind = "commit failed" // changes not stored
 	EventLoadFailed   EventKind = "load failed"   // the store could not be read
 	EventTouchFailed  EventKind = "touch failed"  // access time not stored; the next request tries again
+	EventLimitFailed  EventKind = "limit failed"  // sessions beyond Config.MaxPerUser not ended; the next login tries again
 )
 
 // Reason says why a cookie was not accepted or why a session ended.
@@ -46,6 +47,7 @@ const (
 	ReasonLogout  Reason = "logout"  // Session.Destroy
 	ReasonRevoke  Reason = "revoke"  // Manager.Revoke, RevokeUser
 	ReasonEmptied Reason = "emptied" // it lost its last value
+	ReasonLimit   Reason = "limit"   // its user logged in more often than Config.MaxPerUser allows
 )
 
 // Event is one thing that happened. It carries no token, secret or value; an
@@ -64,7 +66,7 @@ func (e Event) level() slog.Level {
 	switch e.Kind {
 	case EventCommitFailed, EventLoadFailed:
 		return slog.LevelError
-	case EventLateChange, EventTouchFailed:
+	case EventLateChange, EventTouchFailed, EventLimitFailed:
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug

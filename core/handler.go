@@ -21,8 +21,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 }
 
 // Serve is [Manager.Handler] for one request: what an adapter for a framework
-// calls. It always calls next, once: a session that cannot be had is an error
-// when it is used.
+// calls. It calls next once, unless [Config].OnRejected has answered: a
+// session that cannot be had is an error when it is used.
 func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
 	if c, ok := r.Context().Value(nestedKey{m}).(*exchangeContext); ok {
 		if same(w, c.inner) {
@@ -34,12 +34,32 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 	e := &exchange{ctx: r.Context(), inner: w, outer: r}
 	e.session.m = m
 	e.session.ctx = e.ctx
-	e.session.lines = r.Header["Cookie"]
+	e.session.lines = m.receive(r)
+	e.session.path = m.cookie.Path
+	if e.session.path == "" {
+		e.session.path = mountPath(r)
+	}
 	e.request = r.WithContext((*exchangeContext)(e))
 	e.session.request = e.request
 	defer e.end()
-	next(e.writer(), e.request)
+	out := e.writer()
+	if !e.rejected(out) {
+		if m.onStart != nil {
+			e.session.report(m.onStart(e.request, &e.session))
+		}
+		next(out, e.request)
+	}
 	e.returned = true
+}
+
+// rejected lets the application answer a request whose cookie was refused.
+func (e *exchange) rejected(w http.ResponseWriter) bool {
+	m := e.session.m
+	if m.onRejected == nil || !m.HasCookie(e.request) {
+		return false
+	}
+	reason := e.session.Rejected()
+	return reason != "" && m.onRejected(w, e.request, reason)
 }
 
 // exchange is everything that one request needs, in one allocation: it is the
@@ -52,6 +72,7 @@ type exchange struct {
 	request  *http.Request // as the handler sees it
 	failure  error         // why the handler's answer was replaced
 	begun    bool          // the response header is decided
+	ending   bool          // Config.OnEnd was called
 	failed   bool          // the status of the answer discards the changes
 	hijacked bool
 	vary     [1]string // the header's value, without an allocation of its own
@@ -63,6 +84,10 @@ type exchange struct {
 func (e *exchange) begin(status int) error {
 	if e.begun {
 		return e.failure
+	}
+	if m := e.session.m; m.onEnd != nil && !e.ending && !m.failed(status) {
+		e.ending = true
+		e.session.report(m.onEnd(e.request, &e.session))
 	}
 	err := e.commit(status)
 	e.begun = true // not before: a store that panics has not saved
@@ -104,20 +129,36 @@ func (e *exchange) writeHeader() {
 		return
 	}
 	h := e.inner.Header()
-	if old := h["Vary"]; len(old) == 0 {
-		e.vary[0] = "Cookie"
+	vary := "Cookie"
+	if s.m.transport != nil {
+		vary = s.m.transport.Vary()
+	}
+	if old := h["Vary"]; vary == "" {
+		if s.found { // the URL is the credential
+			h["Cache-Control"], h["Referrer-Policy"] = []string{"no-store"}, []string{"same-origin"}
+		}
+	} else if len(old) == 0 {
+		e.vary[0] = vary
 		h["Vary"] = e.vary[:1:1]
-	} else if !hasToken(old, "Cookie") {
-		h.Add("Vary", "Cookie")
+	} else if !hasToken(old, vary) {
+		h.Add("Vary", vary)
 	}
 	line := s.line
 	switch s.cookie {
 	case keepCookie:
 		return
 	case clearCookie:
-		line = s.m.clearLine()
+		line = ""
 	}
 	h["Cache-Control"] = []string{"no-store"}
+	if s.m.transport != nil {
+		s.m.transport.Send(h, line, s.life)
+		return
+	}
+	if line == "" {
+		line = s.m.clearLine(s.path)
+	}
+	s.m.warnPlain(e.outer)
 	// Another Set-Cookie of the name, set by hand, would contradict ours.
 	prefix := s.m.cookie.Name + "="
 	old := slices.DeleteFunc(h["Set-Cookie"], func(l string) bool { return strings.HasPrefix(l, prefix) })

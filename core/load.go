@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"time"
 )
 
@@ -13,7 +14,10 @@ func (s *Session) load() {
 		return
 	}
 	s.now = s.m.now()
-	err := s.find()
+	var err error
+	if !s.m.disabled {
+		err = s.find()
+	}
 	if err == nil && s.found && s.m.exclusive {
 		err = s.acquire()
 	}
@@ -31,7 +35,50 @@ func (s *Session) load() {
 		s.m.emit(s.ctx, Event{Kind: EventRejected, ID: s.rec.ID, Reason: s.reason})
 	}
 	if !s.found {
-		s.rec = Record{}
+		s.blank()
+	}
+}
+
+// blank makes the record that of a session that is not stored, with the first
+// values that the application gives it.
+func (s *Session) blank() {
+	s.rec = Record{}
+	if s.m.init == nil || s.request == nil || s.loadErr != nil {
+		return
+	}
+	if !s.inited {
+		s.inited = true
+		draft := &Session{m: s.m, ctx: s.ctx, loaded: true, now: s.now}
+		s.m.init(s.request, draft)
+		draft.flush("")
+		if draft.err != nil {
+			s.fail(draft.err)
+			return
+		}
+		s.first = content(nil).apply(draft.changes, s.m.format)
+	}
+	s.rec.Values = s.first
+}
+
+// receive returns where a request's token is: the lines of its Cookie header,
+// or what the transport found.
+func (m *Manager) receive(r *http.Request) []string {
+	if m.transport != nil {
+		return m.transport.Receive(r)
+	}
+	return r.Header["Cookie"]
+}
+
+// presented goes through the values that a request presents.
+func (m *Manager) presented(lines []string, yield func(value string) bool) {
+	if m.transport == nil {
+		findCookies(lines, m.cookie.Name, yield)
+		return
+	}
+	for _, value := range lines {
+		if value != "" && !yield(value) { // "" is what took it back
+			return
+		}
 	}
 }
 
@@ -52,7 +99,7 @@ func (s *Session) find() error {
 		tries int
 		extra []Record
 	)
-	findCookies(s.lines, s.m.cookie.Name, func(value string) bool {
+	s.m.presented(s.lines, func(value string) bool {
 		if tries++; tries > maxCandidates {
 			return false
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,12 +24,21 @@ type Manager struct {
 	codec      Codec
 	format     byte // of the codec
 	cookie     CookieConfig
-	attributes string
+	transport  Transport // or nil: a cookie
+	attributes string    // of the cookie, Path left out
 
 	idle, absolute, touch, grace time.Duration
 	storeTimeout, lockTimeout    time.Duration
 	maxBytes                     int
-	exclusive, count             bool
+	maxPerUser                   int
+	exclusive, count, refuse     bool
+	disabled                     bool
+
+	init       func(*http.Request, *Session)
+	keep       func(string, []string) bool
+	onStart    func(*http.Request, *Session) error
+	onEnd      func(*http.Request, *Session) error
+	onRejected func(http.ResponseWriter, *http.Request, Reason) bool
 
 	failed  func(int) bool
 	onError func(http.ResponseWriter, *http.Request, error)
@@ -36,7 +46,8 @@ type Manager struct {
 	log     *slog.Logger
 	clock   func() time.Time
 
-	queue [64]chan struct{} // see Session.commit
+	queue  [64]chan struct{} // see Session.commit
+	warned atomic.Bool       // of a Secure cookie over plain HTTP
 }
 
 // New checks a configuration and returns its manager. An error wraps
@@ -51,6 +62,7 @@ func New(cfg Config) (*Manager, error) {
 		codec:        cfg.Codec,
 		format:       cfg.Codec.Format(),
 		cookie:       cfg.Cookie,
+		transport:    cfg.Transport,
 		attributes:   cfg.Cookie.attributes(),
 		idle:         cfg.IdleTimeout,
 		absolute:     cfg.AbsoluteTimeout,
@@ -61,6 +73,13 @@ func New(cfg Config) (*Manager, error) {
 		maxBytes:     cfg.MaxBytes,
 		exclusive:    cfg.Exclusive,
 		count:        cfg.CountRequests,
+		maxPerUser:   cfg.MaxPerUser,
+		refuse:       cfg.RefuseLogin,
+		init:         cfg.Init,
+		keep:         cfg.Keep,
+		onStart:      cfg.OnStart,
+		onEnd:        cfg.OnEnd,
+		onRejected:   cfg.OnRejected,
 		failed:       cfg.Failed,
 		onError:      cfg.OnError,
 		onEvent:      cfg.OnEvent,
@@ -98,6 +117,26 @@ func MustNew(cfg Config) *Manager {
 	}
 	return m
 }
+
+// Disabled returns a manager that keeps nothing: sessions can be used, but are
+// empty at every request, store nothing and send no cookie. For tests, and for
+// programs that run with sessions turned off.
+func Disabled() *Manager {
+	m := MustNew(Config{Store: nowhere{}})
+	m.disabled = true
+	return m
+}
+
+// nowhere is a store that has nothing and takes nothing.
+type nowhere struct{}
+
+func (nowhere) Load(context.Context, ID) (Record, error)              { return Record{}, ErrNotFound }
+func (nowhere) Create(context.Context, Record) error                  { return ErrFull }
+func (nowhere) Update(context.Context, Record) error                  { return ErrNotFound }
+func (nowhere) Touch(context.Context, ID, time.Time, time.Time) error { return ErrNotFound }
+func (nowhere) Delete(context.Context, ID) (existed bool, err error)  { return false, nil }
+func (nowhere) ProcessLocal()                                         {}
+func (nowhere) NonBlocking() bool                                     { return true }
 
 // Store returns the store, for its own administration.
 func (m *Manager) Store() Store { return m.store }

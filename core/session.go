@@ -18,7 +18,8 @@ type Session struct {
 	m       *Manager
 	ctx     context.Context // of the request; detached before store calls
 	request *http.Request   // as the handler sees it
-	lines   []string        // its Cookie headers
+	lines   []string        // its Cookie headers, or what the transport found
+	path    string          // of the cookie
 	free    bool            // not of an HTTP request: see Manager.Load
 
 	mu    sync.Mutex
@@ -34,6 +35,8 @@ type Session struct {
 	readOnly  bool      // the cookie was the one before the last rotation
 	reseal    bool      // the cookie was sealed with an old secret
 	rec       Record
+	inited    bool
+	first     []byte // the values of a session that is not stored: Config.Init
 	seen      uint64 // rec.Version as the handler knew it
 	tok       token
 	rivals    []Record // the different valid sessions of one request
@@ -52,8 +55,9 @@ type Session struct {
 	counted bool // this request is in rec.Requests
 
 	cookie cookieAction
-	line   string // the Set-Cookie line, if cookie is setCookie
-	owed   bool   // without that line the client loses what was stored
+	line   string        // what to send, if cookie is setCookie: a Set-Cookie line, or the value for the transport
+	life   time.Duration // how long the client is to keep it
+	owed   bool          // without that line the client loses what was stored
 }
 
 // phase is how far the response is.
@@ -173,7 +177,7 @@ func (s *Session) ExpiresAt() time.Time {
 		return time.Time{}
 	}
 	next := s.next()
-	if !s.found && !next.keeps() {
+	if !s.found && !s.keeps(&next) {
 		return time.Time{}
 	}
 	return next.ExpiresAt
@@ -187,7 +191,7 @@ func (s *Session) Deadline() time.Time {
 		return time.Time{}
 	}
 	next := s.next()
-	if !s.found && !next.keeps() {
+	if !s.found && !s.keeps(&next) {
 		return time.Time{}
 	}
 	return next.Deadline
@@ -447,6 +451,14 @@ func (s *Session) fail(err error) error {
 	return err
 }
 
+// report makes an error of the application's hooks sticky.
+func (s *Session) report(err error) {
+	if err != nil {
+		defer s.lock()()
+		s.fail(err)
+	}
+}
+
 // late refuses a change that can no longer take effect.
 func (s *Session) late(err error) error {
 	first := s.err == nil
@@ -460,14 +472,21 @@ func (s *Session) late(err error) error {
 // forget makes the session a fresh and empty one.
 func (s *Session) forget() {
 	s.found, s.returning, s.readOnly, s.reseal = false, false, false, false
-	s.rec, s.tok, s.rivals = Record{}, token{}, nil
+	s.tok, s.rivals = token{}, nil
 	s.discard()
+	s.blank()
 }
 
 // hideCookie takes the session's cookies out of the handler's request, in a
 // header of its own: the one that came in is not ours to change.
 func (s *Session) hideCookie() {
 	if s.request == nil || !s.m.HasCookie(s.request) {
+		return
+	}
+	if s.m.transport != nil {
+		if t, ok := s.m.transport.(hider); ok {
+			t.hide(s.request)
+		}
 		return
 	}
 	h := s.request.Header.Clone()

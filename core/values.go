@@ -248,6 +248,14 @@ func display(name string) string {
 	return name[strings.LastIndexByte(name, nsMark[0])+1:]
 }
 
+// publicName is display with the namespace before it.
+func publicName(name string) string {
+	if app, key, ok := strings.Cut(strings.TrimPrefix(name, nsMark), nsMark); ok {
+		return app + "/" + key
+	}
+	return name
+}
+
 // keyName checks a key and returns the entry's name.
 func keyName(prefix, key string) (string, error) {
 	switch {

@@ -44,8 +44,15 @@ type Session = core.Session
 func New(m *core.Manager) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		inner, request := c.Writer, c.Request
-		defer func() { c.Writer, c.Request = inner, request }()
+		answered := true
+		defer func() {
+			c.Writer, c.Request = inner, request
+			if answered { // by core.Config.OnRejected
+				c.Abort()
+			}
+		}()
 		m.Serve(inner, request, func(w http.ResponseWriter, r *http.Request) {
+			answered = false
 			own := &writer{inner, w}
 			c.Writer, c.Request = own, r
 			c.Next()
