@@ -48,28 +48,97 @@ func (m *Manager) HasSession(ctx context.Context, r *http.Request) (bool, error)
 	return s.found, nil
 }
 
+// Valid tells the state of a session, without touching it: nil if it is live,
+// ErrExpired if it reached a limit and its record is still there, ErrNotFound,
+// ErrCorrupt; [errors.ErrUnsupported] if sessions are cookie-only. Any other
+// error wraps [ErrUnavailable].
+func (m *Manager) Valid(ctx context.Context, id ID) error {
+	_, err := m.live(ctx, id, m.now())
+	return err
+}
+
 // Load returns a session by its ID, for programs outside HTTP: workers,
 // consoles. Change it and call [Session.Save]; there is no cookie, so it keeps
-// its token. It never creates a session: ErrNotFound, ErrExpired, ErrCorrupt;
-// [errors.ErrUnsupported] if sessions are cookie-only.
+// its token. It never creates a session: its errors are those of
+// [Manager.Valid].
 func (m *Manager) Load(ctx context.Context, id ID) (*Session, error) {
-	if m.carrier != nil {
-		return nil, unsupported("find a session by its ID", m.store)
-	}
 	s := &Session{m: m, ctx: ctx, free: true, phase: committed, loaded: true, now: m.now()}
-	rec, reason, err := m.fetch(ctx, id, s.now)
-	switch {
-	case err != nil:
+	rec, err := m.live(ctx, id, s.now)
+	if err != nil {
 		return nil, err
-	case reason == ReasonExpired:
-		return nil, ErrExpired
-	case reason == ReasonMalformed:
-		return nil, ErrCorrupt
-	case reason != "":
-		return nil, ErrNotFound
 	}
 	s.rec, s.found, s.seen, s.returning, s.counted = rec, true, rec.Version, true, true
 	return s, nil
+}
+
+// live returns the record of a live session, or the error that says why there
+// is none.
+func (m *Manager) live(ctx context.Context, id ID, now time.Time) (Record, error) {
+	if m.carrier != nil {
+		return Record{}, unsupported("find a session by its ID", m.store)
+	}
+	rec, reason, err := m.fetch(ctx, id, now)
+	switch {
+	case err != nil:
+	case reason == ReasonExpired:
+		err = ErrExpired
+	case reason == ReasonMalformed:
+		err = ErrCorrupt
+	case reason != "":
+		err = ErrNotFound
+	}
+	return rec, err
+}
+
+// SetExpiry moves the absolute limit of a live session to t, at most
+// MaxLifetime from now; it does not count as a use of the session. A time that
+// is not in the future ends it, as [Manager.Revoke] does. It never brings an
+// expired session back: its errors are those of [Manager.Valid], and
+// [ErrConflict]. The browser keeps a persistent cookie as long as it was told
+// when that was set.
+func (m *Manager) SetExpiry(ctx context.Context, id ID, t time.Time) error {
+	for try := 1; ; try++ {
+		now := m.now()
+		rec, err := m.live(ctx, id, now)
+		if err != nil {
+			return err
+		}
+		if t = instant(t); !t.After(now) {
+			existed, err := m.end(ctx, rec, ReasonRevoke)
+			if err == nil && !existed {
+				err = ErrNotFound
+			}
+			return err
+		}
+		rec.Version++
+		if rec.Deadline = t; t.After(now.Add(MaxLifetime)) {
+			rec.Deadline = now.Add(MaxLifetime)
+		}
+		if rec.Deadline.After(rec.Horizon) {
+			rec.Horizon = rec.Deadline
+		}
+		rec.setExpiry()
+		err = m.replace(ctx, rec)
+		if err == nil {
+			m.emit(ctx, Event{Kind: EventSaved, ID: id, User: rec.User})
+		}
+		if !errors.Is(err, ErrConflict) || try == maxTries {
+			return err
+		}
+		if try > patience {
+			m.pause(ctx, try-patience)
+		}
+	}
+}
+
+// replace is one Update of a record.
+func (m *Manager) replace(ctx context.Context, rec Record) error {
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	if err := m.store.Update(ctx, rec); err != nil {
+		return answer("update", err, ErrConflict, ErrNotFound, ErrFull)
+	}
+	return nil
 }
 
 // Revoke ends a session, wherever it is in use, and reports whether it was
@@ -182,17 +251,62 @@ func (m *Manager) Count(ctx context.Context) (int, error) {
 
 // Sweep removes the records of sessions that have expired and returns how
 // many. Expired sessions are never served, swept or not. A store without need
-// of it removes none.
+// of it removes none. See also package core/sweep.
 func (m *Manager) Sweep(ctx context.Context) (int, error) {
+	return m.sweep(ctx, time.Time{}, m.now())
+}
+
+// SweepBetween is [Manager.Sweep] for the sessions that expired at from or
+// later and before to. A to in the future is an error, and nothing is removed:
+// no live session is ever swept.
+func (m *Manager) SweepBetween(ctx context.Context, from, to time.Time) (int, error) {
+	if ahead := to.Sub(m.clock()); ahead > 0 {
+		return 0, fmt.Errorf("sessions: SweepBetween up to %v from now would remove live sessions; use Revoke to end them", ahead)
+	}
+	return m.sweep(ctx, from, to)
+}
+
+func (m *Manager) sweep(ctx context.Context, from, to time.Time) (int, error) {
 	sweeper, ok := power[Sweeper](m.store)
 	if !ok {
 		return 0, nil
 	}
-	n, err := sweeper.Sweep(ctx, time.Time{}, m.now())
+	n, err := sweeper.Sweep(ctx, from, to)
 	if err != nil {
 		return n, storeError("sweep", err)
 	}
 	return n, nil
+}
+
+// Check reports what keeps the store from working: a schema that lacks
+// something, a server that is too old or set up to lose sessions. It changes
+// nothing. A store that has nothing to check is fit.
+func (m *Manager) Check(ctx context.Context) error {
+	if c, ok := power[Checker](m.store); ok {
+		return c.Check(ctx)
+	}
+	return nil
+}
+
+// Migrate adds what the store's schema lacks. It removes and changes nothing,
+// so it may run at every start, on all nodes at once. It does nothing for a
+// store without a schema. It is bounded by ctx alone: on a large table an index
+// takes its time.
+func (m *Manager) Migrate(ctx context.Context) error {
+	if s, ok := power[Migrator](m.store); ok {
+		return s.Migrate(ctx)
+	}
+	return nil
+}
+
+// Drop removes the store's schema and every session in it. It is no error if
+// nothing is there; [errors.ErrUnsupported] for a store without a schema.
+func (m *Manager) Drop(ctx context.Context) error {
+	s, ok := power[Migrator](m.store)
+	if !ok {
+		return unsupported("drop its schema: it has none", m.store)
+	}
+	return s.Drop(ctx)
 }
 
 func unsupported(what string, s Store) error {

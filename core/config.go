@@ -15,6 +15,9 @@ import (
 type Config struct {
 	// Store keeps the sessions. Required.
 	Store Store
+	// RequireShared refuses a store that only this process can see, for an
+	// application that is to run as several. Default: false.
+	RequireShared bool
 	// Secrets seal the cookies, newest first: the first seals, all open, and
 	// a cookie that an older one opened is sealed again. At most 8. Default:
 	// none, which only a store that dies with the process accepts.
@@ -195,6 +198,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if _, ok := power[Carrier](c.Store); c.RotationGrace != 0 && ok {
 		return bad("RotationGrace needs a store that keeps records, and %T leaves them to the client", c.Store)
+	}
+	if _, ok := power[ProcessLocal](c.Store); ok && c.RequireShared {
+		return bad("RequireShared is set, but no other process can see the sessions in %T; use a file, SQL or Redis store", c.Store)
 	}
 	if len(c.Secrets) == 0 {
 		if _, ok := power[ProcessLocal](c.Store); !ok {

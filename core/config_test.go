@@ -35,6 +35,8 @@ func TestNewRefuses(t *testing.T) {
 		{"LockTimeout Exclusive", func(c *core.Config) { c.LockTimeout = time.Second }},
 		{"Exclusive lock", func(c *core.Config) { c.Store = remote{mem}; c.Secrets = []core.Secret{s}; c.Exclusive = true }},
 		{"Secrets", func(c *core.Config) { c.Store = remote{mem} }},
+		{"RequireShared memorystore", func(c *core.Config) { c.RequireShared = true }},
+		{"RequireShared spy", func(c *core.Config) { c.RequireShared, c.Store = true, &spy{Store: mem} }},
 		{"Secrets[0] ParseSecret", func(c *core.Config) { c.Secrets = []core.Secret{{}} }},
 		{"Secrets[1] twice", func(c *core.Config) { c.Secrets = []core.Secret{s, s} }},
 		{"Secrets 9", func(c *core.Config) {
@@ -74,7 +76,10 @@ func TestNewRefuses(t *testing.T) {
 		"short idle":     func(c *core.Config) { c.IdleTimeout = time.Second },
 		"equal":          func(c *core.Config) { c.AbsoluteTimeout, c.IdleTimeout = time.Hour, time.Hour },
 		"longest":        func(c *core.Config) { c.AbsoluteTimeout, c.IdleTimeout = core.MaxLifetime, core.MaxLifetime },
-		"remote":         func(c *core.Config) { c.Store = remote{mem}; c.Secrets = []core.Secret{s} },
+		"shared": func(c *core.Config) {
+			c.Store, c.Secrets, c.RequireShared = remote{mem}, []core.Secret{s}, true
+		},
+		"remote": func(c *core.Config) { c.Store = remote{mem}; c.Secrets = []core.Secret{s} },
 	} {
 		cfg := core.Config{Store: mem}
 		edit(&cfg)

@@ -184,6 +184,23 @@ type Locker interface {
 	Lock(ctx context.Context, id ID) (unlock func(), err error)
 }
 
+// Checker is a [Store] that can tell whether its engine is fit for it.
+type Checker interface {
+	// Check says what keeps the store from working, or nil. It changes
+	// nothing.
+	Check(ctx context.Context) error
+}
+
+// Migrator is a [Store] that needs a schema. Until that is there, its verbs
+// fail, and so does its Check.
+type Migrator interface {
+	// Migrate adds what the schema lacks, and never changes or removes
+	// anything. It may run on every node at once.
+	Migrate(ctx context.Context) error
+	// Drop removes the schema and all records. It is idempotent.
+	Drop(ctx context.Context) error
+}
+
 // NonBlocking is a [Store] whose calls never wait for anything but a mutex.
 // The manager then spends no timer on them. This power is never taken from a
 // wrapped store.

@@ -115,6 +115,7 @@ var (
 	_ core.Lister         = (*Store)(nil)
 	_ core.VersionDeleter = (*Store)(nil)
 	_ core.Locker         = (*Store)(nil)
+	_ core.Checker        = (*Store)(nil)
 )
 
 // New returns a store on a client, which stays the caller's to close. It does

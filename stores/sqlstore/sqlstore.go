@@ -131,6 +131,8 @@ var (
 	_ core.Sweeper        = (*Store)(nil)
 	_ core.VersionDeleter = (*Store)(nil)
 	_ core.Locker         = (*Store)(nil)
+	_ core.Checker        = (*Store)(nil)
+	_ core.Migrator       = (*Store)(nil)
 )
 
 // New returns a store over db. It does not touch the database: call

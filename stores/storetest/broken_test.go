@@ -2,9 +2,11 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,6 +30,9 @@ type twisted struct {
 	count         func(ctx context.Context) (int, error)
 	sweep         func(ctx context.Context, from, to time.Time) (int, error)
 	acquire       func(ctx context.Context, id core.ID) (func(), error)
+	check         func(ctx context.Context) error
+	migrate       func(ctx context.Context) error
+	erase         func(ctx context.Context) error
 }
 
 func (s *twisted) Load(ctx context.Context, id core.ID) (core.Record, error) {
@@ -105,6 +110,27 @@ func (s *twisted) Lock(ctx context.Context, id core.ID) (func(), error) {
 		return s.acquire(ctx, id)
 	}
 	return s.reference.Lock(ctx, id)
+}
+
+func (s *twisted) Check(ctx context.Context) error {
+	if s.check != nil {
+		return s.check(ctx)
+	}
+	return s.reference.Check(ctx)
+}
+
+func (s *twisted) Migrate(ctx context.Context) error {
+	if s.migrate != nil {
+		return s.migrate(ctx)
+	}
+	return s.reference.Migrate(ctx)
+}
+
+func (s *twisted) Drop(ctx context.Context) error {
+	if s.erase != nil {
+		return s.erase(ctx)
+	}
+	return s.reference.Drop(ctx)
 }
 
 // stores makes a store that keeps every record as fn makes it.
@@ -979,6 +1005,58 @@ var brokenStores = []struct {
 				err = core.ErrConflict
 			}
 			return unlock, err
+		}
+	}},
+
+	{"Check finds fault with everything", "check/fit", func(s *twisted) {
+		s.check = func(context.Context) error { return errNoSchema }
+	}},
+	{"Check tidies up", "check/fit", func(s *twisted) {
+		s.check = func(ctx context.Context) error { return cmp.Or(s.reference.Drop(ctx), s.reference.Migrate(ctx)) }
+	}},
+	{"Check finds no fault", "migrate/drop", func(s *twisted) {
+		s.check = func(context.Context) error { return nil }
+	}},
+	{"Migrate begins anew", "migrate/idempotent", func(s *twisted) {
+		s.migrate = func(ctx context.Context) error { return cmp.Or(s.reference.Drop(ctx), s.reference.Migrate(ctx)) }
+	}},
+	{"Migrate does nothing", "migrate/drop migrate/together", func(s *twisted) {
+		s.migrate = func(context.Context) error { return nil }
+	}},
+	{"Migrate is for one node at a time", "migrate/together", func(s *twisted) {
+		s.migrate = func(ctx context.Context) error {
+			if s.reference.Check(ctx) == nil {
+				return errors.New("it exists")
+			}
+			return s.reference.Migrate(ctx)
+		}
+	}},
+	{"Drop only empties", "migrate/drop", func(s *twisted) {
+		s.erase = func(ctx context.Context) error {
+			return cmp.Or(s.reference.Drop(ctx), s.reference.Migrate(ctx))
+		}
+	}},
+	{"Drop wants something to drop", "migrate/drop", func(s *twisted) {
+		s.erase = func(ctx context.Context) error { return cmp.Or(s.reference.Check(ctx), s.reference.Drop(ctx)) }
+	}},
+	{"Drop leaves the records", "migrate/drop", func(s *twisted) {
+		kept := map[core.ID]core.Record{}
+		s.erase = func(ctx context.Context) error {
+			maps.Copy(kept, s.records)
+			return s.reference.Drop(ctx)
+		}
+		s.migrate = func(ctx context.Context) error {
+			s.records = kept
+			return nil
+		}
+	}},
+	{"without a schema there are no sessions", "migrate/drop", func(s *twisted) {
+		s.load = func(ctx context.Context, id core.ID) (core.Record, error) {
+			rec, err := s.reference.Load(ctx, id)
+			if err != nil {
+				err = core.ErrNotFound
+			}
+			return rec, err
 		}
 	}},
 }

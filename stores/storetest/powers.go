@@ -838,6 +838,8 @@ func powersOf(s core.Store) string {
 		{"Sweeper", has[core.Sweeper](s)},
 		{"VersionDeleter", has[core.VersionDeleter](s)},
 		{"Locker", has[core.Locker](s)},
+		{"Checker", has[core.Checker](s)},
+		{"Migrator", has[core.Migrator](s)},
 		{"ProcessLocal", has[core.ProcessLocal](s)},
 	} {
 		if p.has {

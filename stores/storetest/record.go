@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -195,10 +196,12 @@ func (t *trial) want(what string, err, sentinel error) {
 	}
 }
 
-var sentinels = []struct {
+type sentinel struct {
 	err  error
 	name string
-}{
+}
+
+var sentinels = []sentinel{
 	{core.ErrNotFound, "ErrNotFound"},
 	{core.ErrExpired, "ErrExpired"},
 	{core.ErrExists, "ErrExists"},
@@ -206,6 +209,11 @@ var sentinels = []struct {
 	{core.ErrCorrupt, "ErrCorrupt"},
 	{core.ErrFull, "ErrFull"},
 	{core.ErrNotRevocable, "ErrNotRevocable"},
+}
+
+// answers reports whether a verb gave an answer, and did not fail.
+func answers(err error) bool {
+	return err == nil || slices.ContainsFunc(sentinels, func(s sentinel) bool { return errors.Is(err, s.err) })
 }
 
 // outcome names the answer that a verb gave.

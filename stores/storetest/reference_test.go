@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 	"testing"
@@ -16,7 +17,7 @@ type reference struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	records map[core.ID]core.Record
+	records map[core.ID]core.Record // nil without a schema
 	locks   map[core.ID]chan struct{}
 }
 
@@ -27,6 +28,8 @@ var (
 	_ core.Sweeper        = (*reference)(nil)
 	_ core.VersionDeleter = (*reference)(nil)
 	_ core.Locker         = (*reference)(nil)
+	_ core.Checker        = (*reference)(nil)
+	_ core.Migrator       = (*reference)(nil)
 	_ core.ProcessLocal   = (*reference)(nil)
 )
 
@@ -47,6 +50,9 @@ func (s *reference) live(id core.ID) (core.Record, bool) {
 
 func (s *reference) Load(ctx context.Context, id core.ID) (core.Record, error) {
 	defer s.lock()()
+	if s.records == nil {
+		return core.Record{}, errNoSchema
+	}
 	rec, ok := s.live(id)
 	if !ok {
 		return core.Record{}, core.ErrNotFound
@@ -56,6 +62,9 @@ func (s *reference) Load(ctx context.Context, id core.ID) (core.Record, error) {
 
 func (s *reference) Create(ctx context.Context, rec core.Record) error {
 	defer s.lock()()
+	if s.records == nil {
+		return errNoSchema
+	}
 	if _, ok := s.live(rec.ID); ok {
 		return core.ErrExists
 	}
@@ -65,6 +74,9 @@ func (s *reference) Create(ctx context.Context, rec core.Record) error {
 
 func (s *reference) Update(ctx context.Context, rec core.Record) error {
 	defer s.lock()()
+	if s.records == nil {
+		return errNoSchema
+	}
 	old, ok := s.live(rec.ID)
 	switch {
 	case !ok:
@@ -78,6 +90,9 @@ func (s *reference) Update(ctx context.Context, rec core.Record) error {
 
 func (s *reference) Touch(ctx context.Context, id core.ID, access, expires time.Time) error {
 	defer s.lock()()
+	if s.records == nil {
+		return errNoSchema
+	}
 	rec, ok := s.live(id)
 	if !ok {
 		return core.ErrNotFound
@@ -94,6 +109,9 @@ func (s *reference) Touch(ctx context.Context, id core.ID, access, expires time.
 
 func (s *reference) Delete(ctx context.Context, id core.ID) (bool, error) {
 	defer s.lock()()
+	if s.records == nil {
+		return false, errNoSchema
+	}
 	_, ok := s.live(id)
 	delete(s.records, id)
 	return ok, nil
@@ -101,6 +119,9 @@ func (s *reference) Delete(ctx context.Context, id core.ID) (bool, error) {
 
 func (s *reference) DeleteVersion(ctx context.Context, id core.ID, version uint64) error {
 	defer s.lock()()
+	if s.records == nil {
+		return errNoSchema
+	}
 	rec, ok := s.live(id)
 	switch {
 	case !ok:
@@ -177,6 +198,30 @@ func (s *reference) Lock(ctx context.Context, id core.ID) (unlock func(), err er
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+var errNoSchema = errors.New("there is no schema")
+
+func (s *reference) Check(ctx context.Context) error {
+	defer s.lock()()
+	if s.records == nil {
+		return errNoSchema
+	}
+	return nil
+}
+
+func (s *reference) Migrate(ctx context.Context) error {
+	defer s.lock()()
+	if s.records == nil {
+		s.records = map[core.ID]core.Record{}
+	}
+	return nil
+}
+
+func (s *reference) Drop(ctx context.Context) error {
+	defer s.lock()()
+	s.records = nil
+	return nil
 }
 
 func (s *reference) ProcessLocal() {}

@@ -34,8 +34,8 @@
 //     requests through a [core.Manager] over the store: logout and login win
 //     against slower requests, no update is lost, an outage is never taken for
 //     a logout.
-//   - list-user, revoke, list, count, sweep, delete-version, lock, exclusive:
-//     the optional powers, which are found as the manager finds them. A group
+//   - list-user, revoke, list, count, sweep, delete-version, lock, exclusive,
+//     check, migrate: the optional powers, which are found as the manager finds them. A group
 //     for a power that the store lacks does not run.
 //
 // For a carrier: carrying, cookies, and revocation and endings if it can
@@ -150,6 +150,8 @@ var groups = []group{
 	{"delete-version", has[core.VersionDeleter], deleteVersion},
 	{"lock", has[core.Locker], locking},
 	{"exclusive", has[core.Locker], exclusive},
+	{"check", has[core.Checker], checking},
+	{"migrate", has[core.Migrator], migrating},
 }
 
 // testcase is one case of the specification. The promise is a sentence of the

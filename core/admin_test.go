@@ -1,0 +1,207 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/cookiestore"
+)
+
+// begin stores a session and returns its ID.
+func (c *client) begin() (id core.ID) {
+	c.use(func(s *core.Session) { s.Set("k", 1) })
+	c.use(func(s *core.Session) { id = s.ID() })
+	c.w.events()
+	c.w.store.took()
+	return id
+}
+
+// Feature P33. Fails if Valid, or live() under it, mixes two of its answers up,
+// or if it stores anything.
+func TestValid(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	id := w.client().begin()
+	mustBe(t, "live", w.m.Valid(ctx, id), nil)
+	mustBe(t, "unknown", w.m.Valid(ctx, core.ID{1}), core.ErrNotFound)
+	w.store.interfere(func(string) error { return fmt.Errorf("%w: by a test", core.ErrCorrupt) })
+	mustBe(t, "corrupt", w.m.Valid(ctx, id), core.ErrCorrupt)
+	w.store.interfere(func(string) error { return errors.New("down") })
+	if err := w.m.Valid(ctx, id); !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("Valid with the store down: %v", err)
+	}
+	w.store.interfere(nil)
+	w.clock.add(31 * time.Minute)
+	for range 2 {
+		mustBe(t, "expired", w.m.Valid(ctx, id), core.ErrExpired)
+	}
+	mustBe(t, "calls", w.store.took(), "load load load load load load")
+	mustBe(t, "events", w.events(), "")
+}
+
+// Feature P32. Fails if SetExpiry() does not look at the limits first, counts as
+// a use, or writes a record that it did not read.
+func TestManagerSetExpiry(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	c := w.client()
+	id := c.begin()
+	info := func() core.Info {
+		t.Helper()
+		for i, err := range w.m.Sessions(ctx) {
+			if err == nil && i.ID == id {
+				return i
+			}
+		}
+		t.Fatal("no such session")
+		return core.Info{}
+	}
+	created := w.clock.Now()
+	w.clock.add(time.Minute)
+	if err := w.m.SetExpiry(ctx, id, created.Add(10*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "Deadline", info().Deadline, created.Add(10*time.Minute))
+	mustBe(t, "ExpiresAt", info().ExpiresAt, created.Add(10*time.Minute))
+	mustBe(t, "LastAccess", info().LastAccess, created)
+	mustBe(t, "value", c.get("k"), any(int64(1)))
+	w.events()
+	if err := w.m.SetExpiry(ctx, id, created.Add(1000*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "Deadline at most", info().Deadline, w.clock.Now().Add(core.MaxLifetime))
+	mustBe(t, "events", w.events(), "saved")
+	rec, err := w.store.Load(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "Horizon", rec.Horizon, info().Deadline)
+
+	// It merges with what another request stores meanwhile.
+	lost := 0
+	w.store.interfere(func(verb string) error {
+		if verb == "update" && lost < 3 {
+			lost++
+			return core.ErrConflict
+		}
+		return nil
+	})
+	mustBe(t, "SetExpiry after conflicts", w.m.SetExpiry(ctx, id, w.clock.Now().Add(time.Hour)), nil)
+	mustBe(t, "conflicts", lost, 3)
+	w.store.interfere(func(verb string) error {
+		if verb == "update" {
+			return errors.New("down")
+		}
+		return nil
+	})
+	if err := w.m.SetExpiry(ctx, id, w.clock.Now().Add(time.Hour)); !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("SetExpiry with the store down: %v", err)
+	}
+	w.store.interfere(nil)
+
+	// No revival: not of one that has expired, and not of one that was ended.
+	w.clock.add(time.Hour)
+	mustBe(t, "SetExpiry of an expired session", w.m.SetExpiry(ctx, id, w.clock.Now().Add(time.Hour)), core.ErrExpired)
+	mustBe(t, "value of an expired session", c.get("k"), nil)
+	mustBe(t, "SetExpiry of an unknown session", w.m.SetExpiry(ctx, core.ID{1}, w.clock.Now().Add(time.Hour)), core.ErrNotFound)
+
+	// A time that is not in the future ends it.
+	c = w.client()
+	id = c.begin()
+	mustBe(t, "SetExpiry to now", w.m.SetExpiry(ctx, id, w.clock.Now()), nil)
+	mustBe(t, "events", w.events(), "destroyed(revoke)")
+	mustBe(t, "Valid", w.m.Valid(ctx, id), core.ErrNotFound)
+	mustBe(t, "value", c.get("k"), nil)
+	mustBe(t, "SetExpiry again", w.m.SetExpiry(ctx, id, w.clock.Now()), core.ErrNotFound)
+	id = w.client().begin()
+	w.store.interfere(func(verb string) error {
+		if verb == "delete" { // another was faster
+			w.store.Store.Delete(ctx, id)
+		}
+		return nil
+	})
+	mustBe(t, "SetExpiry of a session that ends", w.m.SetExpiry(ctx, id, w.clock.Now()), core.ErrNotFound)
+}
+
+// Feature P31. Fails if SweepBetween() ignores one of its bounds, or takes one
+// that is in the future.
+func TestSweepBetween(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	var ids []core.ID
+	for range 3 {
+		w.clock.add(10 * time.Minute)
+		ids = append(ids, w.client().begin())
+	}
+	first := w.clock.Now().Add(10 * time.Minute) // when the first expires
+	live := w.client().begin()
+	if n, err := w.m.SweepBetween(ctx, time.Time{}, w.clock.Now().Add(time.Millisecond)); n != 0 || err == nil {
+		t.Errorf("SweepBetween up to the future: %d, %v", n, err)
+	}
+	w.clock.add(31 * time.Minute)
+	w.m.SetExpiry(ctx, live, w.clock.Now().Add(time.Hour))
+	n, err := w.m.SweepBetween(ctx, first.Add(5*time.Minute), first.Add(15*time.Minute))
+	mustBe(t, "SweepBetween", fmt.Sprint(n, err), "1 <nil>")
+	for i, want := range []error{core.ErrExpired, core.ErrNotFound, core.ErrExpired} {
+		mustBe(t, fmt.Sprint("session ", i), w.m.Valid(ctx, ids[i]), want)
+	}
+	n, err = w.m.SweepBetween(ctx, time.Time{}, w.clock.Now())
+	mustBe(t, "SweepBetween up to now", fmt.Sprint(n, err), "3 <nil>")
+}
+
+// schema is a store with a schema.
+type schema struct {
+	core.Store
+	calls []string
+	err   error
+}
+
+func (s *schema) Unwrap() core.Store            { return s.Store }
+func (s *schema) Check(context.Context) error   { s.calls = append(s.calls, "check"); return s.err }
+func (s *schema) Migrate(context.Context) error { s.calls = append(s.calls, "migrate"); return s.err }
+func (s *schema) Drop(context.Context) error    { s.calls = append(s.calls, "drop"); return s.err }
+
+// Features P18 to P20, QX14. Fails if one of the three calls another, is not
+// found in a store that is wrapped, or invents an error for a store without.
+func TestSchema(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	mustBe(t, "Check without a schema", w.m.Check(ctx), nil)
+	mustBe(t, "Migrate without a schema", w.m.Migrate(ctx), nil)
+	if err := w.m.Drop(ctx); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Drop without a schema: %v", err)
+	}
+	store := &schema{Store: w.store}
+	m := core.MustNew(core.Config{Store: &spy{Store: store}})
+	for _, want := range []error{nil, errors.New("no such table")} {
+		store.err, store.calls = want, nil
+		mustBe(t, "Check", m.Check(ctx), want)
+		mustBe(t, "Migrate", m.Migrate(ctx), want)
+		mustBe(t, "Drop", m.Drop(ctx), want)
+		mustBe(t, "calls", strings.Join(store.calls, " "), "check migrate drop")
+	}
+}
+
+// What needs a record by its ID says so where there is none.
+func TestAdministrationOfCookieOnlySessions(t *testing.T) {
+	ctx := t.Context()
+	m := core.MustNew(core.Config{Store: cookiestore.New(cookiestore.Config{}), Secrets: []core.Secret{core.GenerateSecret()}})
+	_, exists := m.Exists(ctx, core.ID{1})
+	_, load := m.Load(ctx, core.ID{1})
+	for what, err := range map[string]error{
+		"Exists":    exists,
+		"Load":      load,
+		"Valid":     m.Valid(ctx, core.ID{1}),
+		"SetExpiry": m.SetExpiry(ctx, core.ID{1}, time.Now().Add(time.Hour)),
+		"Drop":      m.Drop(ctx),
+	} {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
