@@ -327,9 +327,33 @@ func cookieValue(v string) (string, bool) {
 		v = v[1 : len(v)-1]
 	}
 	for i := range len(v) {
-		if b := v[i]; b < 0x20 || b >= 0x7f || b == '"' || b == ';' || b == '\\' {
+		if octets[v[i]]&cookieOctet == 0 {
 			return "", false
 		}
 	}
 	return v, true
 }
+
+const (
+	cookieOctet = 1 << iota // may stand in the value of a cookie
+	wordOctet               // of base64url: A-Z a-z 0-9 _ -
+	sealOctet               // base64url and its padding
+)
+
+// octets says where each byte may stand. It is a table because a loop runs
+// over every byte of every cookie.
+var octets = func() (t [256]uint8) {
+	for b := range t {
+		c := byte(b)
+		if c >= 0x20 && c < 0x7f && c != '"' && c != ';' && c != '\\' {
+			t[c] |= cookieOctet
+		}
+		switch {
+		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '_', c == '-':
+			t[c] |= wordOctet | sealOctet
+		case c == '=':
+			t[c] |= sealOctet
+		}
+	}
+	return t
+}()

@@ -15,7 +15,7 @@ import (
 func FuzzFindCookies(f *testing.F) {
 	for _, seed := range []string{
 		"", "session=abc", "a=1; session=abc; b=2", "session=; session=x", `session="quoted"`, `session="`, "session", " session = v ; x",
-		"Session=upper", "session=a=b", "xsession=1;session =2", "session=\x00", "session=a b", "session=ü", `x="a; session=V; b=y"`,
+		"Session=upper", "session=a=b", "xsession=1;session =2", "session=\x00", "session=\x7f", "session=\x1f", "session=a b", "session=ü", `x="a; session=V; b=y"`,
 		"$Version=1; session=V", "\u2000session=V", "session=a,b", ";;;session=1;;", "session=a\r", "session=\t a \t",
 		strings.Repeat("a=;", 2998) + "session=1", strings.Repeat("a=;", 3500) + "session=1",
 	} {

@@ -164,7 +164,7 @@ func (r Reason) rank() int {
 // open turns a cookie's value into a session: seal first, store second, so
 // that junk never reaches the store. An error means that the store failed.
 func (m *Manager) open(ctx context.Context, value string, now time.Time) (c candidate, reason Reason, err error) {
-	if !plausible(value) {
+	if value == "" || len(value) > maxCookie {
 		return c, ReasonMalformed, nil
 	}
 	if m.carrier != nil {
@@ -173,7 +173,7 @@ func (m *Manager) open(ctx context.Context, value string, now time.Time) (c cand
 	var buf [len(c.tok) + 16]byte
 	plain, old, err := m.sealer.Open(buf[:0], value)
 	if err != nil {
-		return c, ReasonSeal, nil
+		return c, unsealed(value), nil
 	}
 	if len(plain) != len(c.tok) {
 		return c, ReasonMalformed, nil
@@ -232,7 +232,7 @@ func (m *Manager) judge(rec *Record, err error, now time.Time) (Reason, error) {
 func (m *Manager) openCarried(ctx context.Context, value string, now time.Time) (c candidate, reason Reason, err error) {
 	plain, old, err := m.sealer.Open(nil, value)
 	if err != nil {
-		return c, ReasonSeal, nil
+		return c, unsealed(value), nil
 	}
 	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
@@ -247,18 +247,16 @@ func (m *Manager) openCarried(ctx context.Context, value string, now time.Time) 
 	return candidate{rec: rec, old: old}, reason, err
 }
 
-// plausible refuses what cannot be a sealed value before any work is spent on
-// it: the empty value, other alphabets, and anything beyond a cookie's size.
-func plausible(value string) bool {
-	if value == "" || len(value) > maxCookie {
-		return false
-	}
+// unsealed says why no sealer opened a value: one with bytes outside the
+// alphabet of sealed values was never one. Only a refused value is looked
+// through for that.
+func unsealed(value string) Reason {
 	for i := range len(value) {
-		if c := value[i]; base64Index(c) < 0 && c != '=' {
-			return false
+		if octets[value[i]]&sealOctet == 0 {
+			return ReasonMalformed
 		}
 	}
-	return true
+	return ReasonSeal
 }
 
 // acquire waits for exclusive use of the session that was found, then looks at

@@ -31,7 +31,7 @@ func validNamespace(app string) bool {
 		return false
 	}
 	for i := range len(app) {
-		if c := app[i]; c != '.' && base64Index(c) < 0 {
+		if c := app[i]; c != '.' && octets[c]&wordOctet == 0 {
 			return false
 		}
 	}

@@ -132,7 +132,7 @@ func TestID(t *testing.T) {
 			if symbols[i] == nil {
 				symbols[i] = map[byte]bool{}
 			}
-			if base64Index(s[i]) < 0 {
+			if octets[s[i]]&wordOctet == 0 {
 				t.Fatalf("ID %q is not fit for a file name", s)
 			}
 			symbols[i][s[i]] = true

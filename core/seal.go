@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/gorilla/securecookie"
 )
 
 // Sealer turns bytes into a cookie value and back. The value is bound to the
@@ -33,135 +31,6 @@ type SealConfig struct {
 
 // errSeal is deliberately the only thing that Open says.
 var errSeal = errors.New("sessions: the seal of the cookie does not hold")
-
-const sealVersion = 1
-
-// SecureCookie makes the default [Sealer]: gorilla/securecookie, which signs
-// with HMAC-SHA256 and, if asked to, encrypts with AES-256-CTR first. It opens
-// only what was sealed in the same mode, in canonical form.
-func SecureCookie(cfg SealConfig) (Sealer, error) {
-	s := &secureCookieSealer{name: cfg.Name, maxLen: cfg.MaxLen}
-	purpose := "sign"
-	if cfg.Encrypt {
-		purpose = "encrypt"
-	}
-	for _, secret := range cfg.Secrets {
-		mac, err := secret.derive("securecookie mac", purpose, cfg.Name)
-		if err != nil {
-			return nil, err
-		}
-		// The library's MAC does not cover the encryption key; both come
-		// from one secret, so they can only change together.
-		var block []byte
-		if cfg.Encrypt {
-			if block, err = secret.derive("securecookie block", purpose, cfg.Name); err != nil {
-				return nil, err
-			}
-		}
-		codec := securecookie.New(mac, block)
-		codec.SetSerializer(securecookie.NopEncoder{}) // no gob near a client's bytes
-		codec.MaxAge(int(cfg.MaxAge / time.Second))
-		codec.MaxLength(cfg.MaxLen)
-		s.codecs = append(s.codecs, codec)
-	}
-	return s, selfTest(s)
-}
-
-type secureCookieSealer struct {
-	codecs []*securecookie.SecureCookie
-	name   string
-	maxLen int
-}
-
-func (s *secureCookieSealer) Seal(dst, plain []byte) ([]byte, error) {
-	// The library encrypts in place, and cannot decrypt an empty text.
-	private := make([]byte, 1, 1+len(plain))
-	private[0] = sealVersion
-	private = append(private, plain...)
-	// Its error for a value that is too long is untyped, so the length is
-	// left to the caller.
-	value, err := s.codecs[0].Encode(s.name, private)
-	if err != nil {
-		return nil, &TooLargeError{What: "cookie", Size: len(s.name) + securecookieLen(len(private)), Limit: s.maxLen + len(s.name)}
-	}
-	return append(dst, value...), nil
-}
-
-// securecookieLen estimates, from above, what n bytes become.
-func securecookieLen(n int) int {
-	enc := base64.URLEncoding.EncodedLen
-	return enc(10 + 1 + enc(n+aes.BlockSize) + 1 + 32)
-}
-
-func (s *secureCookieSealer) Open(dst []byte, value string) ([]byte, bool, error) {
-	if !s.canonical(value) {
-		return nil, false, errSeal
-	}
-	for i, codec := range s.codecs {
-		var plain []byte
-		if codec.Decode(s.name, value, &plain) == nil {
-			if len(plain) < 1 || plain[0] != sealVersion {
-				return nil, false, errSeal
-			}
-			if dst == nil {
-				return plain[1:], i > 0, nil
-			}
-			return append(dst, plain[1:]...), i > 0, nil
-		}
-	}
-	return nil, false, errSeal
-}
-
-// canonical refuses the other spellings of a value that the library's
-// lenient base64 would accept: spare bits, line breaks.
-func (s *secureCookieSealer) canonical(value string) bool {
-	return len(value) > 0 && len(value) <= s.maxLen && canonicalBase64(base64.URLEncoding, value)
-}
-
-// canonicalBase64 reports whether value is the one encoding of its bytes. It
-// allocates nothing.
-func canonicalBase64(enc *base64.Encoding, value string) bool {
-	pad := 0
-	for pad < 2 && pad < len(value) && value[len(value)-1-pad] == '=' {
-		pad++
-	}
-	if pad > 0 && len(value)%4 != 0 {
-		return false
-	}
-	body := value[:len(value)-pad]
-	for i := range len(body) {
-		if base64Index(body[i]) < 0 {
-			return false
-		}
-	}
-	spare := 0
-	switch len(body) % 4 {
-	case 1:
-		return false
-	case 2:
-		spare = 0x0f
-	case 3:
-		spare = 0x03
-	}
-	if wantPad := (4 - len(body)%4) % 4; enc == base64.URLEncoding && pad != wantPad || enc == base64.RawURLEncoding && pad != 0 {
-		return false
-	}
-	return spare == 0 || base64Index(body[len(body)-1])&spare == 0
-}
-
-// base64Index returns the six bits of a character of base64url, or -1.
-func base64Index(c byte) int { return int(base64Bits[c]) }
-
-// base64Bits is a table because two loops run over every byte of every cookie.
-var base64Bits = func() (t [256]int8) {
-	for i := range t {
-		t[i] = -1
-	}
-	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
-		t[c] = int8(i)
-	}
-	return t
-}()
 
 // AESGCM makes a [Sealer] on the standard library's AES-256-GCM: smaller
 // cookies for a fraction of the time. It always encrypts. Its nonces are
@@ -208,15 +77,15 @@ func (s *gcmSealer) Seal(dst, plain []byte) ([]byte, error) {
 }
 
 func (s *gcmSealer) Open(dst []byte, value string) ([]byte, bool, error) {
-	if len(value) == 0 || len(value) > s.maxLen || !canonicalBase64(base64.RawURLEncoding, value) {
+	if len(value) == 0 || len(value) > s.maxLen {
 		return nil, false, errSeal
 	}
 	room := base64.RawURLEncoding.DecodedLen(len(value))
 	if dst == nil {
 		room *= 2 // for the plain text too
 	}
-	sealed, err := base64.RawURLEncoding.AppendDecode(make([]byte, 0, room), []byte(value))
-	if err != nil {
+	sealed, ok := appendCanonical(make([]byte, 0, room), rawStrict, value)
+	if !ok {
 		return nil, false, errSeal
 	}
 	if dst == nil {
@@ -228,6 +97,20 @@ func (s *gcmSealer) Open(dst []byte, value string) ([]byte, bool, error) {
 		}
 	}
 	return nil, false, errSeal
+}
+
+// The encodings of sealed values, which refuse spare bits that are set.
+var (
+	rawStrict    = base64.RawURLEncoding.Strict()
+	paddedStrict = base64.URLEncoding.Strict()
+)
+
+// appendCanonical appends what value encodes, if value is the one encoding of
+// it: base64 that skips line breaks has many.
+func appendCanonical(dst []byte, strict *base64.Encoding, value string) ([]byte, bool) {
+	start := len(dst)
+	dst, err := strict.AppendDecode(dst, []byte(value))
+	return dst, err == nil && strict.EncodedLen(len(dst)-start) == len(value)
 }
 
 // selfTest finds at start what the libraries would only report at first use.
