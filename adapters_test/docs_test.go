@@ -60,6 +60,8 @@ var wellKnown = map[string]string{
 
 	"core":         module + "/core",
 	"sessiontest":  module + "/core/sessiontest",
+	"csrf":         module + "/core/csrf",
+	"formtoken":    module + "/core/formtoken",
 	"storetest":    module + "/stores/storetest",
 	"memorystore":  module + "/stores/memorystore",
 	"cookiestore":  module + "/stores/cookiestore",

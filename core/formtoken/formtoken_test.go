@@ -1,6 +1,7 @@
 package formtoken_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -216,6 +217,37 @@ func TestRace(t *testing.T) {
 	}
 	if won != 1 {
 		t.Errorf("%d requests succeeded, want 1", won)
+	}
+}
+
+// TestRaceWithSave: a request that saves by hand knows at once whether it was
+// the one, before it does what cannot be undone.
+func TestRaceWithSave(t *testing.T) {
+	c := newClient(t, manager())
+	c.do(func(s *core.Session) { s.Set("stays", true) })
+	token := c.new("order")
+	save := func(s *core.Session) error {
+		if !formtoken.Consume(s, "order", token) {
+			t.Error("refused")
+		}
+		return s.Save(t.Context())
+	}
+	status := c.do(func(s *core.Session) {
+		s.Len() // it loads now, with the token
+		inner := *c
+		if status := inner.do(func(s *core.Session) {
+			if err := save(s); err != nil {
+				t.Error(err)
+			}
+		}); status != http.StatusOK {
+			t.Errorf("the first is answered with %d", status)
+		}
+		if err := save(s); !errors.Is(err, core.ErrGone) {
+			t.Errorf("the second: %v", err)
+		}
+	})
+	if status != http.StatusConflict {
+		t.Errorf("the second is answered with %d", status)
 	}
 }
 
