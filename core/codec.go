@@ -43,40 +43,6 @@ const (
 	maxElements = 65536 // of one slice or map
 )
 
-type cborCodec struct {
-	enc cbor.EncMode
-	dec cbor.DecMode
-}
-
-func newCBOR() cborCodec {
-	enc, err := cbor.EncOptions{
-		Sort:          cbor.SortBytewiseLexical, // maps in one order, or equal maps would differ
-		Time:          cbor.TimeRFC3339Nano,
-		TimeTag:       cbor.EncTagRequired,
-		NilContainers: cbor.NilContainerAsNull,
-	}.EncMode()
-	if err != nil {
-		panic(err)
-	}
-	dec, err := cbor.DecOptions{
-		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-		MaxNestedLevels:  maxDepth,
-		MaxArrayElements: maxElements,
-		MaxMapPairs:      maxElements,
-		IndefLength:      cbor.IndefLengthForbidden,
-		IntDec:           cbor.IntDecConvertSignedOrFail,
-		DefaultMapType:   reflect.TypeFor[map[string]any](),
-	}.DecMode()
-	if err != nil {
-		panic(err)
-	}
-	return cborCodec{enc, dec}
-}
-
-func (cborCodec) Format() byte                         { return formatCBOR }
-func (c cborCodec) Marshal(v any) ([]byte, error)      { return c.enc.Marshal(v) }
-func (c cborCodec) Unmarshal(data []byte, v any) error { return c.dec.Unmarshal(data, v) }
-
 type jsonCodec struct{}
 
 func (jsonCodec) Format() byte                       { return formatJSON }

@@ -127,12 +127,13 @@ func (k Key[T]) Update(v View, fn func(T) T) (result T) {
 	s.do(op{kind: opUpdate, name: name, fn: func(data []byte, had bool) ([]byte, error) {
 		var value T
 		if had {
-			if err := s.decode(name, data, &value); err != nil {
+			var err error
+			if value, err = decode[T](s, name, data); err != nil {
 				return nil, err
 			}
 		}
 		result = fn(value)
-		next, err := s.encode(name, result)
+		next, err := encode(s, name, result)
 		if err == nil {
 			err = s.fits(name, len(next))
 		}

@@ -23,6 +23,7 @@ type Manager struct {
 	sealer     Sealer
 	codec      Codec
 	format     byte // of the codec
+	scalars    bool // it is CBOR: see encodeScalar
 	cookie     CookieConfig
 	transport  Transport // or nil: a cookie
 	attributes string    // of the cookie, Path left out
@@ -86,6 +87,7 @@ func New(cfg Config) (*Manager, error) {
 		log:          cfg.Logger,
 		clock:        cfg.Clock,
 	}
+	_, m.scalars = cfg.Codec.(cborCodec)
 	m.carrier, _ = power[Carrier](cfg.Store)
 	m.deleter, _ = power[VersionDeleter](cfg.Store)
 	m.locker, _ = power[Locker](cfg.Store)

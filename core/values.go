@@ -156,7 +156,7 @@ func (s *Session) flush(name string) {
 		if name != "" && l.name != name {
 			continue
 		}
-		data, err := s.encode(l.name, l.value)
+		data, err := encode(s, l.name, l.value)
 		if err != nil {
 			s.fail(err)
 			return
@@ -210,7 +210,22 @@ func kindOfValue(v any) kind {
 }
 
 // encode encodes a value and checks it against the limit.
-func (s *Session) encode(name string, v any) ([]byte, error) {
+func encode[T any](s *Session, name string, v T) (data []byte, err error) {
+	ok := false
+	if s.m.scalars {
+		data, ok = encodeScalar(v) // most values, and then v does not escape into an interface
+	}
+	if !ok {
+		data, err = s.marshal(name, v)
+	}
+	if err == nil && len(data) > s.m.maxBytes {
+		return nil, &TooLargeError{What: "value", Size: len(data), Limit: s.m.maxBytes}
+	}
+	return data, err
+}
+
+// marshal is encode without the limit.
+func (s *Session) marshal(name string, v any) ([]byte, error) {
 	k := kindOfValue(v)
 	err := k.err
 	if err == nil && k.deep && tooDeep(reflect.ValueOf(v), maxDepth) {
@@ -223,17 +238,24 @@ func (s *Session) encode(name string, v any) ([]byte, error) {
 	if err != nil {
 		return nil, &ValueError{Op: "encode", Key: display(name), Type: typeName(v), err: err}
 	}
-	if len(data) > s.m.maxBytes {
-		return nil, &TooLargeError{What: "value", Size: len(data), Limit: s.m.maxBytes}
-	}
 	return data, nil
 }
 
-func (s *Session) decode(name string, data []byte, into any) error {
-	if err := s.m.codec.Unmarshal(data, into); err != nil {
-		return &ValueError{Op: "decode", Key: display(name), Type: reflect.TypeOf(into).Elem().String(), err: err}
+// decode returns the value that data encodes, or the zero one and an error.
+func decode[T any](s *Session, name string, data []byte) (value T, err error) {
+	if s.m.scalars && decodeScalar(data, &value) { // most values, and then &value does not escape
+		return value, nil
 	}
-	return nil
+	return unmarshal[T](s, name, data)
+}
+
+// unmarshal is decode for any type.
+func unmarshal[T any](s *Session, name string, data []byte) (T, error) {
+	var value, none T
+	if err := s.m.codec.Unmarshal(data, &value); err != nil {
+		return none, &ValueError{Op: "decode", Key: display(name), Type: reflect.TypeFor[T]().String(), err: err}
+	}
+	return value, nil
 }
 
 func typeName(v any) string {
@@ -328,9 +350,8 @@ func get[T any](s *Session, name string, mutable bool) (value T, ok bool, err er
 	if !ok {
 		return value, false, nil
 	}
-	if err := s.decode(name, data, &value); err != nil {
-		var none T
-		return none, false, err
+	if value, err = decode[T](s, name, data); err != nil {
+		return value, false, err
 	}
 	if mutable && kindOfValue(value).mutable {
 		s.lives = append(s.lives, live{name: name, typ: reflect.TypeFor[T](), value: value, data: s.baseline(name, value, data)})
@@ -342,7 +363,7 @@ func get[T any](s *Session, name string, mutable bool) (value T, ok bool, err er
 // Mostly that is what is stored; it is not where the type has changed since,
 // or where two Go values share an encoding.
 func (s *Session) baseline(name string, value any, stored []byte) []byte {
-	data, err := s.encode(name, value)
+	data, err := encode(s, name, value)
 	if err != nil {
 		return stored
 	}
@@ -358,8 +379,8 @@ func setAny(v View, key string, value any) {
 	set(s, name, value)
 }
 
-func set(s *Session, name string, value any) {
-	data, err := s.encode(name, value)
+func set[T any](s *Session, name string, value T) {
+	data, err := encode(s, name, value)
 	if err != nil {
 		s.fail(err)
 		return
@@ -483,7 +504,8 @@ func copyAny(v View, key string) (value any, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	if err := s.decode(name, data, &value); err != nil {
+	value, err := decode[any](s, name, data)
+	if err != nil {
 		s.fail(err)
 		return nil, false
 	}
