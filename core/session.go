@@ -427,7 +427,7 @@ func (s *Session) use(change bool) bool {
 	if s.loadErr != nil {
 		return false
 	}
-	if change && s.phase == committed && (!s.found || s.m.carrier != nil) {
+	if change && s.phase == committed && (!s.found || s.m.carrier != nil) && !s.m.disabled {
 		s.late(ErrLate)
 		return false
 	}

@@ -1,0 +1,206 @@
+package core_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coatcheck/sessions/core"
+)
+
+// hooks of a manager that can be changed between requests.
+type hooks struct {
+	start, end func(r *http.Request, s *core.Session) error
+}
+
+func hooked(t *testing.T) (*world, *hooks) {
+	h := &hooks{}
+	w := newWorld(t, func(c *core.Config) {
+		c.OnStart = func(r *http.Request, s *core.Session) error {
+			if h.start == nil {
+				return nil
+			}
+			return h.start(r, s)
+		}
+		c.OnEnd = func(r *http.Request, s *core.Session) error {
+			if h.end == nil {
+				return nil
+			}
+			return h.end(r, s)
+		}
+	})
+	return w, h
+}
+
+// Features Q15, W8, W9 and F31: OnStart before the handler, OnEnd after what
+// it did to the session and before the store hears of it.
+func TestHooks(t *testing.T) {
+	w, h := hooked(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", "v") })
+	w.store.took()
+
+	var order []string
+	h.start = func(r *http.Request, s *core.Session) error {
+		v, _ := s.Get("k")
+		order = append(order, "start with "+v.(string))
+		return nil
+	}
+	h.end = func(r *http.Request, s *core.Session) error {
+		order = append(order, "end")
+		s.Set("last", r.URL.Path)
+		return nil
+	}
+	w.store.interfere(func(verb string) error { order = append(order, verb); return nil })
+	for _, how := range []string{"returns", "writes"} {
+		order = nil
+		rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+			order = append(order, "handler")
+			s.Set("how", how)
+			if how == "writes" {
+				io.WriteString(rw, "a")
+				order = append(order, "wrote")
+				io.WriteString(rw, "b")
+			}
+		})
+		mustStatus(t, rec, 200)
+		want := []string{"load", "start with v", "handler", "end", "update"}
+		if how == "writes" {
+			want = append(want, "wrote")
+		}
+		if !slices.Equal(order, want) {
+			t.Errorf("%s: %q, want %q", how, order, want)
+		}
+	}
+	w.store.interfere(nil)
+	h.start, h.end = nil, nil
+	mustBe[any](t, "what OnEnd set", c.get("last"), "/")
+}
+
+// OnEnd is left out when there is nothing to save, and a hook that does not
+// use the session does not load it.
+func TestOnEndOnlyBeforeASave(t *testing.T) {
+	w, h := hooked(t)
+	ran := 0
+	h.end = func(*http.Request, *core.Session) error { ran++; return nil }
+	c := w.client()
+	c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) })
+	mustBe(t, "runs at a 500", ran, 0)
+	func() {
+		defer func() { recover() }()
+		c.do(func(*core.Session, http.ResponseWriter, *http.Request) { panic("handler") })
+	}()
+	mustBe(t, "runs at a panic", ran, 0)
+	c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(103)
+		rw.WriteHeader(404)
+		io.WriteString(rw, "x")
+		rw.(http.Flusher).Flush()
+	})
+	mustBe(t, "runs at a 404", ran, 1)
+	mustBe(t, "store calls", w.store.took(), "")
+}
+
+// An error of a hook is the session's: no success passes, nothing is stored.
+func TestHookErrors(t *testing.T) {
+	for _, which := range []string{"start", "end"} {
+		w, h := hooked(t)
+		no := errors.New("no")
+		fail := func(*http.Request, *core.Session) error { return no }
+		if which == "start" {
+			h.start = fail
+		} else {
+			h.end = fail
+		}
+		var seen error
+		rec := w.client().do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+			seen = s.Err()
+			s.Set("k", "v")
+			io.WriteString(rw, "done")
+		})
+		mustStatus(t, rec, 500)
+		noCookie(t, rec)
+		if strings.Contains(rec.Body.String(), "done") {
+			t.Errorf("%s: the handler's answer passed", which)
+		}
+		mustBe(t, "records", w.count(), 0)
+		if which == "start" && !errors.Is(seen, no) {
+			t.Errorf("the handler saw %v", seen)
+		}
+	}
+}
+
+// A hook that panics is a handler that panics: nothing is stored, and the
+// session is given back.
+func TestHookPanics(t *testing.T) {
+	w, h := hooked(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", "v") })
+	h.end = func(*http.Request, *core.Session) error { panic("hook") }
+	func() {
+		defer func() { mustBe[any](t, "panic", recover(), "hook") }()
+		c.use(func(s *core.Session) { s.Set("k", "w") })
+	}()
+	h.end = nil
+	mustBe[any](t, "value", c.get("k"), "v")
+}
+
+// Features W7 and F32: nested in itself, the middleware runs once.
+func TestHooksRunOnceWhenNested(t *testing.T) {
+	w, h := hooked(t)
+	starts, ends := 0, 0
+	h.start = func(*http.Request, *core.Session) error { starts++; return nil }
+	h.end = func(*http.Request, *core.Session) error { ends++; return nil }
+	inner := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { core.Get(r.Context()).Set("k", "v") })
+	w.m.Handler(w.m.Handler(inner)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	mustBe(t, "starts", starts, 1)
+	mustBe(t, "ends", ends, 1)
+	mustBe(t, "store calls", w.store.took(), "create")
+}
+
+// Features W38 and F48: who presents a dead session may be told so; who
+// presents none is served.
+func TestOnRejected(t *testing.T) {
+	handled := 0
+	w := newWorld(t, func(c *core.Config) {
+		c.OnRejected = func(rw http.ResponseWriter, r *http.Request, reason core.Reason) bool {
+			if r.URL.Path == "/login" {
+				return false
+			}
+			http.Error(rw, string(reason), http.StatusUnauthorized)
+			return true
+		}
+	})
+	do := func(c *client, path string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", path, nil)
+		if c.cookie != "" {
+			r.Header.Set("Cookie", c.cookie)
+		}
+		return w.visit(r, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) { handled++; s.User() })
+	}
+	c := w.client()
+	mustStatus(t, do(c, "/"), 200)
+	c.use(func(s *core.Session) { s.Login("alice") })
+	mustStatus(t, do(c, "/"), 200)
+	mustBe(t, "handled", handled, 2)
+
+	w.clock.add(time.Hour)
+	rec := do(c, "/")
+	mustStatus(t, rec, 401)
+	mustBe(t, "body", rec.Body.String(), "expired\n")
+	noCookie(t, rec) // decision D3
+	mustBe(t, "handled", handled, 2)
+	mustStatus(t, do(c, "/login"), 200)
+	mustBe(t, "handled", handled, 3)
+
+	// A store that fails has not refused the cookie.
+	c = w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	w.store.interfere(func(string) error { return errors.New("down") })
+	mustStatus(t, do(c, "/"), 503)
+}

@@ -1,0 +1,125 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/memorystore"
+)
+
+// Features B35 and F47: at most N sessions per user, the oldest login ends.
+func TestMaxPerUser(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.MaxPerUser = 2 })
+	var clients []*client
+	for range 4 {
+		c := w.client()
+		c.use(func(s *core.Session) { s.Login("alice") })
+		clients = append(clients, c)
+		w.clock.add(time.Second)
+	}
+	bob := w.client()
+	bob.use(func(s *core.Session) { s.Login("bob") })
+	mustBe(t, "events", strings.Count(w.events(), "destroyed(limit)"), 2)
+	for i, want := range []string{"", "", "alice", "alice"} {
+		mustBe(t, "user", clients[i].user(), want)
+	}
+	mustBe(t, "bob", bob.user(), "bob")
+
+	// To log in again is no more sessions, and makes this one the latest.
+	clients[2].use(func(s *core.Session) { s.Login("alice") })
+	mustBe(t, "events", strings.Count(w.events(), "destroyed(limit)"), 0)
+	w.clock.add(time.Second)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	mustBe(t, "user", clients[3].user(), "")
+	mustBe(t, "user", clients[2].user(), "alice")
+
+	// Two logins in one moment: the earlier one ends.
+	first, second := w.client(), w.client()
+	for range 2 {
+		first.use(func(s *core.Session) { s.Login("carol") })
+		second.use(func(s *core.Session) { s.Login("carol") })
+		third := w.client()
+		third.use(func(s *core.Session) { s.Login("carol") })
+		mustBe(t, "the last", third.user(), "carol")
+	}
+}
+
+func TestRefuseLogin(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.MaxPerUser, c.RefuseLogin = 1, true })
+	a, b := w.client(), w.client()
+	a.use(func(s *core.Session) { s.Login("alice") })
+	b.use(func(s *core.Session) { s.Set("cart", 1) })
+	rec := b.use(func(s *core.Session) { s.Set("cart", 2); s.Login("alice") })
+	mustStatus(t, rec, 409)
+	noCookie(t, rec)
+	if !strings.Contains(rec.Body.String(), "logged in too often") {
+		t.Errorf("answer %q", rec.Body)
+	}
+	mustBe(t, "user", b.user(), "")
+	mustBe[any](t, "cart", b.get("cart"), int64(1))
+	mustBe(t, "user", a.user(), "alice")
+	a.use(func(s *core.Session) { s.Login("alice") })
+	mustBe(t, "user", a.user(), "alice")
+	rec = w.client().use(func(s *core.Session) { s.Login("alice") })
+	mustStatus(t, rec, 409)
+	mustBe(t, "records", w.count(), 2)
+	a.use(func(s *core.Session) { s.Destroy() })
+	mustStatus(t, b.use(func(s *core.Session) { s.Login("alice") }), 200)
+
+	// A store that fails refuses nobody by mistake, and lets nobody in.
+	w.store.interfere(nil)
+	broken := newWorld(t, func(c *core.Config) {
+		c.Store = noList{c.Store}
+		c.MaxPerUser, c.RefuseLogin = 1, true
+	})
+	mustStatus(t, broken.client().use(func(s *core.Session) { s.Login("alice") }), 503)
+	mustBe(t, "records", broken.count(), 0)
+	open := newWorld(t, func(c *core.Config) {
+		c.Store = noList{c.Store}
+		c.MaxPerUser = 1
+	})
+	mustStatus(t, open.client().use(func(s *core.Session) { s.Login("alice") }), 200)
+	if ev := open.events(); !strings.Contains(ev, "limit failed") {
+		t.Errorf("events %q", ev)
+	}
+}
+
+// noList is a store whose index of users is down.
+type noList struct{ core.Store }
+
+func (n noList) Unwrap() core.Store { return n.Store }
+
+func (noList) ListUser(context.Context, string) ([]core.Record, error) {
+	return nil, errors.New("down")
+}
+
+// However many log in at once, no more than the limit are left, and somebody is.
+func TestMaxPerUserRace(t *testing.T) {
+	mem := memorystore.New(memorystore.Config{})
+	defer mem.Close()
+	for range 20 {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				w := newWorld(t, func(c *core.Config) { c.Store, c.MaxPerUser, c.Clock = mem, 2, time.Now })
+				w.client().do(func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.Login("alice") })
+			})
+		}
+		wg.Wait()
+		m := core.MustNew(core.Config{Store: mem})
+		live, err := m.UserSessions(t.Context(), "alice")
+		if err != nil || len(live) > 2 {
+			t.Fatalf("%d sessions are left, %v", len(live), err)
+		}
+		if _, err := m.RevokeUser(t.Context(), "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
