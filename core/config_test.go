@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/cookiestore"
 	"github.com/coatcheck/sessions/stores/memorystore"
 )
 
@@ -37,6 +38,14 @@ func TestNewRefuses(t *testing.T) {
 		{"Secrets", func(c *core.Config) { c.Store = remote{mem} }},
 		{"RequireShared memorystore", func(c *core.Config) { c.RequireShared = true }},
 		{"RequireShared spy", func(c *core.Config) { c.RequireShared, c.Store = true, &spy{Store: mem} }},
+		{"MaxPerUser negative", func(c *core.Config) { c.MaxPerUser = -1 }},
+		{"MaxPerUser list", func(c *core.Config) { c.Store = remote{mem}; c.Secrets = []core.Secret{s}; c.MaxPerUser = 1 }},
+		{"RefuseLogin MaxPerUser", func(c *core.Config) { c.RefuseLogin = true }},
+		{"Transport URLs", func(c *core.Config) {
+			c.Store = cookiestore.New(cookiestore.Config{})
+			c.Secrets = []core.Secret{s}
+			c.Transport = core.QueryTransport("sid")
+		}},
 		{"Secrets[0] ParseSecret", func(c *core.Config) { c.Secrets = []core.Secret{{}} }},
 		{"Secrets[1] twice", func(c *core.Config) { c.Secrets = []core.Secret{s, s} }},
 		{"Secrets 9", func(c *core.Config) {

@@ -146,6 +146,18 @@ func TestHookPanics(t *testing.T) {
 		defer func() { mustBe[any](t, "panic", recover(), "hook") }()
 		c.use(func(s *core.Session) { s.Set("k", "w") })
 	}()
+	// Not even if the panic is answered inside.
+	ends := 0
+	h.end = func(*http.Request, *core.Session) error { ends++; panic("hook") }
+	rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		defer func() {
+			recover()
+			http.Error(rw, "sorry", http.StatusBadRequest)
+		}()
+		io.WriteString(rw, "x")
+	})
+	mustStatus(t, rec, 400)
+	mustBe(t, "runs", ends, 1)
 	h.end = nil
 	mustBe[any](t, "value", c.get("k"), "v")
 }
@@ -185,12 +197,14 @@ func TestOnRejected(t *testing.T) {
 	}
 	c := w.client()
 	mustStatus(t, do(c, "/"), 200)
+	rec := w.visit(httptest.NewRequest("GET", "/", nil), func(*core.Session, http.ResponseWriter, *http.Request) {})
+	mustBe(t, "Vary without a cookie", rec.Header().Get("Vary"), "")
 	c.use(func(s *core.Session) { s.Login("alice") })
 	mustStatus(t, do(c, "/"), 200)
 	mustBe(t, "handled", handled, 2)
 
 	w.clock.add(time.Hour)
-	rec := do(c, "/")
+	rec = do(c, "/")
 	mustStatus(t, rec, 401)
 	mustBe(t, "body", rec.Body.String(), "expired\n")
 	noCookie(t, rec) // decision D3

@@ -83,11 +83,15 @@ func TestInit(t *testing.T) {
 	mustBe(t, "records after Clear", w.count(), 0)
 
 	c.use(func(s *core.Session) { s.Set("k", "v") })
+	runs = 0
 	c.use(func(s *core.Session) {
 		s.Delete("prefs")
 		s.Destroy()
 		mustBe(t, "language after Destroy", prefs.GetOr(s, app{}).Lang, "nl")
+		s.Set("k", "v")
+		s.Destroy()
 	})
+	mustBe(t, "runs of one request", runs, 1)
 	mustBe(t, "records after Destroy", w.count(), 0)
 
 	// Without a change of its own a session is not stored for a rotation.

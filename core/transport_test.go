@@ -77,7 +77,11 @@ func TestHeaderTransport(t *testing.T) {
 			}
 		})
 	}
-	token = ""
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-Session", "") // as it was told
+	w.visit(r, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		mustBe(t, "reason of nothing", s.Rejected(), "")
+	})
 	rec = w.visit(httptest.NewRequest("GET", "/", nil), func(*core.Session, http.ResponseWriter, *http.Request) {})
 	if len(rec.Result().Header) != 0 {
 		t.Errorf("an untouched session left %v", rec.Result().Header)
