@@ -1,4 +1,4 @@
-package adapters_test
+package suite
 
 import (
 	"fmt"
@@ -7,29 +7,18 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/coatcheck/sessions/core"
 )
 
-// The traps that a framework lays for whoever puts something around its
+// traps are what a framework lays for whoever puts something around its
 // handlers. Each is sprung on every adapter, with records on the server, where
 // every store call shows.
-
-// onEach runs a test on every adapter with the memory store.
-func onEach(t *testing.T, run func(f *fixture), tune ...func(*core.Config)) {
-	t.Helper()
-	t.Parallel()
-	for _, a := range adapters {
-		t.Run(a.name, func(t *testing.T) { run(newFixture(t, a, kinds[0], tune...)) })
-	}
-}
-
-// TestTrap1Panic: a panic unwinds through the middleware, and must not look like
-// a handler that returned. Wherever the recovery stands, nothing is saved.
-// Fails without the check of exchange.returned in exchange.end.
-func TestTrap1Panic(t *testing.T) {
-	onEach(t, func(f *fixture) {
+var traps = []scenario{
+	// A panic unwinds through the middleware, and must not look like
+	// a handler that returned. Wherever the recovery stands, nothing is saved.
+	// Fails without the check of exchange.returned in exchange.end.
+	{name: "1 a panic", run: func(f *fixture) {
 		for _, where := range []place{nowhere, outside, inside} {
 			s := f.serve(map[string]handler{
 				"/panic": func(x *call) { x.Login("mallory"); x.Set("a", "2"); panic("on purpose") },
@@ -54,15 +43,13 @@ func TestTrap1Panic(t *testing.T) {
 			}
 			b.get("/read").is(200, "nobody a=1")
 		}
-	})
-}
+	}},
 
-// TestTrap2StatusOnly: an answer without a body may be sent by the framework
-// after all middleware, on a writer of its own. The session is saved before, with
-// that status, and once.
-// Fails without exchange.end (or ginsession's settle after c.Next).
-func TestTrap2StatusOnly(t *testing.T) {
-	onEach(t, func(f *fixture) {
+	// An answer without a body may be sent by the framework
+	// after all middleware, on a writer of its own. The session is saved before, with
+	// that status, and once.
+	// Fails without exchange.end (or ginsession's settle after c.Next).
+	{name: "2 a status only", run: func(f *fixture) {
 		s := f.serve(map[string]handler{
 			"/202": func(x *call) { x.Set("a", "1"); x.status(202) },
 			"/502": func(x *call) { x.Set("a", "2"); x.status(502) },
@@ -78,14 +65,12 @@ func TestTrap2StatusOnly(t *testing.T) {
 		if w := f.probe.writes(); len(w) > 0 {
 			f.Errorf("a failed answer saved: %v", w)
 		}
-	})
-}
+	}},
 
-// TestTrap3ErrorPage: when the session answers in the handler's place, nothing
-// that runs later adds to the answer or changes it.
-// Fails without the return of exchange.failure in exchange.begin.
-func TestTrap3ErrorPage(t *testing.T) {
-	onEach(t, func(f *fixture) {
+	// When the session answers in the handler's place, nothing
+	// that runs later adds to the answer or changes it.
+	// Fails without the return of exchange.failure in exchange.begin.
+	{name: "3 the error page", run: func(f *fixture) {
 		var logged []int
 		s := f.serve(map[string]handler{
 			"/text":   func(x *call) { x.Set("a", "1"); x.text(201, "welcome"); x.fail(418, "and more") },
@@ -103,15 +88,13 @@ func TestTrap3ErrorPage(t *testing.T) {
 		if !slices.Equal(logged, []int{503, 503, 503, 503}) {
 			f.Errorf("the framework believes that it sent %v", logged)
 		}
-	})
-}
+	}},
 
-// TestTrap4Facts: what the framework knows of its response stays true, for the
-// logs and metrics outside.
-// Fails if ginsession's writer records anything itself, or if an echo adapter
-// changes the outer response rather than putting its own before it.
-func TestTrap4Facts(t *testing.T) {
-	onEach(t, func(f *fixture) {
+	// What the framework knows of its response stays true, for the
+	// logs and metrics outside.
+	// Fails if ginsession's writer records anything itself, or if an echo adapter
+	// changes the outer response rather than putting its own before it.
+	{name: "4 facts for logs", run: func(f *fixture) {
 		var logged []int
 		s := f.serve(map[string]handler{
 			"/text":     func(x *call) { x.text(201, "ok") },
@@ -133,14 +116,12 @@ func TestTrap4Facts(t *testing.T) {
 		if !slices.Equal(logged, want) {
 			f.Errorf("the framework believes that it sent %v, not %v", logged, want)
 		}
-	})
-}
+	}},
 
-// TestTrap5Assertions: handlers ask their writer for optional interfaces by type
-// assertion, so that an Unwrap method is not enough.
-// Fails if writer.go's choice of type loses one.
-func TestTrap5Assertions(t *testing.T) {
-	onEach(t, func(f *fixture) {
+	// Handlers ask their writer for optional interfaces by type
+	// assertion, so that an Unwrap method is not enough.
+	// Fails if writer.go's choice of type loses one.
+	{name: "5 assertions", run: func(f *fixture) {
 		s := f.serve(map[string]handler{"/ask": func(x *call) {
 			_, flusher := x.w.(http.Flusher)
 			_, hijacker := x.w.(http.Hijacker)
@@ -148,13 +129,11 @@ func TestTrap5Assertions(t *testing.T) {
 			x.text(200, fmt.Sprint(flusher, hijacker, unwrapper))
 		}})
 		s.browser().get("/ask").is(200, "true true true")
-	})
-}
+	}},
 
-// TestTrap5Around: and the same when net/http's middleware stands around a
-// whole application, whose framework asserts interfaces of what it is given.
-func TestTrap5Around(t *testing.T) {
-	onEach(t, func(f *fixture) {
+	// And the same when net/http's middleware stands around a
+	// whole application, whose framework asserts interfaces of what it is given.
+	{name: "5 around a framework", run: func(f *fixture) {
 		a := app{managers: []*core.Manager{f.manager}, routes: map[string]handler{
 			"/socket": func(x *call) {
 				conn, _, err := x.w.(http.Hijacker).Hijack()
@@ -175,22 +154,20 @@ func TestTrap5Around(t *testing.T) {
 		if line, err := r.ReadString('\n'); line != "taken over\n" {
 			f.Errorf("%q, %v", line, err)
 		}
-	})
-}
+	}},
 
-// TestTrap6Request: the middleware's request is a copy, of which net/http does
-// not know. The files of an upload are removed all the same. (That the
-// framework's context gets its request and writer back is TestRestores, beside
-// each adapter.)
-// Fails without the removal in exchange.end.
-func TestTrap6Request(t *testing.T) { onEach(t, uploads) }
+	// The middleware's request is a copy, of which net/http does
+	// not know. The files of an upload are removed all the same. (That the
+	// framework's context gets its request and writer back is TestRestores, beside
+	// each adapter.)
+	// Fails without the removal in exchange.end.
+	{name: "6 the request is a copy", run: uploads},
 
-// TestTrap7ReturnedErrors: a framework may render an error that a handler
-// returned after all middleware. The session's cookie is in the header by then,
-// and the status of the rendered error decides what is kept.
-// Fails if an echo adapter returns the error without rendering it.
-func TestTrap7ReturnedErrors(t *testing.T) {
-	onEach(t, func(f *fixture) {
+	// A framework may render an error that a handler
+	// returned after all middleware. The session's cookie is in the header by then,
+	// and the status of the rendered error decides what is kept.
+	// Fails if an echo adapter returns the error without rendering it.
+	{name: "7 returned errors", run: func(f *fixture) {
 		s := f.serve(map[string]handler{
 			"/403": func(x *call) { x.Set("tries", "1"); x.fail(403, "wrong password") },
 			"/500": func(x *call) { x.Set("tries", "2"); x.fail(500, "broken") },
@@ -207,22 +184,17 @@ func TestTrap7ReturnedErrors(t *testing.T) {
 			f.Errorf("%d %q", a.status, a.body)
 		}
 		b.get("/read").is(200, "nobody tries=1")
-	})
-}
+	}},
 
-// TestMissingMiddleware: a handler that asks for a session nobody put there gets
-// a panic that says which line is missing.
-func TestMissingMiddleware(t *testing.T) {
-	for _, a := range adapters {
-		t.Run(a.name, func(t *testing.T) {
-			t.Parallel()
-			h := a.build(app{routes: map[string]handler{"/": func(*call) { t.Error("the handler ran without a session") }}})
-			defer func() {
-				if said := fmt.Sprint(recover()); !strings.Contains(said, a.missing) {
-					t.Errorf("it said %q, want it to name %q", said, a.missing)
-				}
-			}()
-			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
-		})
-	}
+	// A handler that asks for a session nobody put there gets a panic that says
+	// which line is missing.
+	{name: "missing middleware", run: func(f *fixture) {
+		h := f.adapter.build(app{routes: map[string]handler{"/": func(*call) { f.Error("the handler ran without a session") }}})
+		defer func() {
+			if said := fmt.Sprint(recover()); !strings.Contains(said, f.adapter.missing) {
+				f.Errorf("it said %q, want it to name %q", said, f.adapter.missing)
+			}
+		}()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	}},
 }

@@ -1,4 +1,4 @@
-package adapters_test
+package suite
 
 import (
 	"fmt"
@@ -45,28 +45,21 @@ var operations = []operation{
 		path: "/regenerate", body: "regenerated", after: "nobody a=1", needs: []string{load, update}, half: "nobody"},
 }
 
-// TestFaults makes every call of the store fail in every way under every
-// operation, on every adapter. An operation that needs the call is answered
-// with the error page alone and no cookie, one that does not as if nothing
-// were; nothing is half done that the browser could tell, nobody is logged in
-// or out by accident, and the failure is reported. Without the fail-closed
-// commit of core (exchange.fail, Session.fail) most cells fail.
-func TestFaults(t *testing.T) {
-	for _, a := range adapters {
-		for _, k := range kinds {
-			t.Run(a.name+"/"+k.name, func(t *testing.T) {
-				t.Parallel()
-				for _, verb := range []string{load, create, update, touch, remove} {
-					for _, how := range []fault{errorBefore, doneThenErr, hang} {
-						for _, op := range operations {
-							t.Run(fmt.Sprintf("%s/%s/%s", verb, how, op.name), func(t *testing.T) {
-								f := newFixture(t, a, k, func(c *core.Config) { c.StoreTimeout = 20 * time.Millisecond })
-								op.under(f, verb, how)
-							})
-						}
-					}
-				}
-			})
+// faults makes every call of the store fail in every way under every operation.
+// An operation that needs the call is answered with the error page alone and no
+// token, one that does not as if nothing were; nothing is half done that the
+// client could tell, nobody is logged in or out by accident, and the failure is
+// reported. Without the fail-closed commit of core (exchange.fail, Session.fail)
+// most cells fail.
+func faults(t *testing.T, a adapter, on setting) {
+	for _, verb := range []string{load, create, update, touch, remove} {
+		for _, how := range []fault{errorBefore, doneThenErr, hang} {
+			for _, op := range operations {
+				t.Run(fmt.Sprintf("%s/%s/%s", verb, how, op.name), func(t *testing.T) {
+					f := newFixture(t, a, on, func(c *core.Config) { c.StoreTimeout = 20 * time.Millisecond })
+					op.under(f, verb, how)
+				})
+			}
 		}
 	}
 }
@@ -76,7 +69,7 @@ func (op operation) under(f *fixture, verb string, how fault) {
 	for _, path := range op.prepare {
 		b.get(path)
 	}
-	f.clock.advance(10 * time.Minute) // a touch is due
+	f.clock.Advance(10 * time.Minute) // a touch is due
 	held := b.value()
 
 	f.probe.fail(verb, how)

@@ -1,7 +1,6 @@
-package adapters_test
+package suite
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -162,7 +160,7 @@ var responses = []scenario{
 			*r = *r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
 				Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
 					hints = append(hints, code)
-					if h.Get("Link") == "" || h.Get("Set-Cookie") != "" {
+					if h.Get("Link") == "" || len(f.on.carriage.received(http.Header(h))) > 0 {
 						return fmt.Errorf("header of the hints: %v", h)
 					}
 					return nil
@@ -190,16 +188,14 @@ var responses = []scenario{
 			f.Fatal(err)
 		}
 		defer resp.Body.Close()
-		for _, c := range resp.Cookies() {
-			b.keep(c)
-		}
+		b.keep(resp.Header)
 		b.get("/read").is(200, "nobody a=1")
 		close(g.open)
 		if body, err := io.ReadAll(resp.Body); string(body) != "done" || err != nil {
 			f.Errorf("%q, %v", body, err)
 		}
 	}},
-	{name: "server-sent events", needs: listing, run: func(f *fixture) {
+	{name: "server-sent events", needs: Listing | overlapping, run: func(f *fixture) {
 		g := newGate()
 		var late error
 		s := f.serve(map[string]handler{"/events": func(x *call) {
@@ -226,9 +222,7 @@ var responses = []scenario{
 			f.Fatal(err)
 		}
 		defer resp.Body.Close()
-		for _, c := range resp.Cookies() {
-			b.keep(c)
-		}
+		b.keep(resp.Header)
 		b.get("/set?other=4").is(200, "set")
 		close(g.open)
 		if body, err := io.ReadAll(resp.Body); string(body) != "data: 1\n\ndata: 2\n\n" || err != nil {
@@ -260,7 +254,7 @@ var responses = []scenario{
 		b.get("/set?a=1").sets()
 		conn, r := b.dial("/socket")
 		resp, err := http.ReadResponse(r, nil)
-		if err != nil || resp.StatusCode != http.StatusSwitchingProtocols || resp.Header["Set-Cookie"] != nil {
+		if err != nil || resp.StatusCode != http.StatusSwitchingProtocols || len(b.keep(resp.Header)) > 0 {
 			f.Fatalf("%+v, %v", resp, err)
 		}
 		fmt.Fprint(conn, "hello\n")
@@ -272,7 +266,7 @@ var responses = []scenario{
 		}
 		b.get("/read").is(200, "nobody a=1")
 	}},
-	{name: "a takeover commits first", needs: listing, run: func(f *fixture) {
+	{name: "a takeover commits first", needs: Listing, run: func(f *fixture) {
 		s := f.serve(map[string]handler{"/socket": func(x *call) {
 			x.Set("a", "2")
 			conn, _, err := x.w.(http.Hijacker).Hijack()
@@ -404,8 +398,8 @@ var responses = []scenario{
 			f.Errorf("store calls: %v", calls)
 		}
 	}},
-	{name: "two managers are two sessions", run: func(f *fixture) {
-		inner := f.kind.open(f.T, f.clock)
+	{name: "two managers are two sessions", needs: cookies, run: func(f *fixture) {
+		inner := f.on.Open(f.T, f.clock.Now)
 		second := f.newManager(inner, func(c *core.Config) { c.Cookie.Name = "second" })
 		f.Cleanup(func() { second.Close() })
 		s := f.serve(map[string]handler{"/both": func(x *call) {
@@ -429,20 +423,6 @@ var responses = []scenario{
 	}},
 
 	{name: "uploaded files are removed", run: uploads},
-}
-
-func TestResponses(t *testing.T) { everywhere(t, responses) }
-
-// dial sends a request over a connection of its own.
-func (b *browser) dial(path string) (net.Conn, *bufio.Reader) {
-	b.Helper()
-	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\nCookie: %s=%s\r\n\r\n", path, cookieName, b.value())
-	return conn, bufio.NewReader(conn)
 }
 
 // uploads checks that the temporary files of an upload go with the request,

@@ -1,12 +1,13 @@
 //go:build !race
 
-package adapters_test
+package suite
 
 import (
 	"net/http"
 	"testing"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/memorystore"
 )
 
 // reusable is a writer that costs nothing.
@@ -19,8 +20,7 @@ func (w *reusable) WriteHeader(int)             {}
 // allocations returns what the middleware adds to a request that does not use
 // its session.
 func allocations(t *testing.T, a adapter) float64 {
-	k := kinds[0]
-	m := core.MustNew(core.Config{Store: k.open(t, newClock())})
+	m := core.MustNew(core.Config{Store: memorystore.New(memorystore.Config{})})
 	t.Cleanup(func() { m.Close() })
 	measure := func(managers ...*core.Manager) float64 {
 		h := a.build(app{managers: managers, raw: func(w http.ResponseWriter) { w.WriteHeader(204) }})

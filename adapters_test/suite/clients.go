@@ -1,9 +1,8 @@
-package adapters_test
+package suite
 
 import (
 	"net/http"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -12,13 +11,13 @@ import (
 // What clients send: several cookies of the name, junk beside them, cookies
 // that ended, that are too many, that come by another way.
 
-// cookies makes a request carry exactly these headers.
-func cookies(lines ...string) func(*http.Request) {
+// cookieLines makes a request carry exactly these Cookie headers.
+func cookieLines(lines ...string) func(*http.Request) {
 	return func(r *http.Request) { r.Header["Cookie"] = lines }
 }
 
 var clients = []scenario{
-	{name: "junk beside the right cookie locks nobody out", run: func(f *fixture) {
+	{name: "junk beside the right cookie locks nobody out", needs: cookies, run: func(f *fixture) {
 		b := f.serve(nil).browser()
 		b.get("/set?a=1").sets()
 		good := cookieName + "=" + b.value()
@@ -30,7 +29,7 @@ var clients = []scenario{
 			{cookieName + "=junk", good},
 			{good + "; " + good},
 		} {
-			b.get("/read", cookies(lines...)).is(200, "nobody a=1").silent()
+			b.get("/read", cookieLines(lines...)).is(200, "nobody a=1").silent()
 		}
 	}},
 	{name: "of two different sessions neither is used, and a logout ends both", run: func(f *fixture) {
@@ -38,18 +37,18 @@ var clients = []scenario{
 		victim, planted := s.browser(), s.browser()
 		victim.get("/login?user=alice").sets()
 		planted.get("/login?user=mallory").sets()
-		both := cookies(cookieName + "=" + planted.value() + "; " + cookieName + "=" + victim.value())
+		both := victim.presents(planted.value(), victim.value())
 		victim.get("/read", both).is(200, "nobody").silent()
 		if e := f.happened(core.EventRejected); len(e) != 1 || e[0].Reason != core.ReasonDuplicate {
 			f.Errorf("rejected: %+v", e)
 		}
 		victim.thief().get("/logout", both).is(200, "bye").clears()
-		if f.kind.can&revoking != 0 {
+		if f.can(Revoking) {
 			victim.get("/read").is(200, "nobody")
 			planted.get("/read").is(200, "nobody")
 		}
 	}},
-	{name: "only the exact name", run: func(f *fixture) {
+	{name: "only the exact name", needs: cookies, run: func(f *fixture) {
 		b := f.serve(nil).browser()
 		b.get("/set?a=1").sets()
 		for _, line := range []string{
@@ -58,7 +57,7 @@ var clients = []scenario{
 			"prefix" + cookieName + "=" + b.value(),
 			cookieName + "x=" + b.value(),
 		} {
-			b.get("/read", cookies(line)).is(200, "nobody").silent()
+			b.get("/read", cookieLines(line)).is(200, "nobody").silent()
 		}
 	}},
 	{name: "no other way in", run: func(f *fixture) {
@@ -68,14 +67,18 @@ var clients = []scenario{
 		b.keepRaw("")
 		b.get("/read?"+cookieName+"="+token).is(200, "nobody").silent()
 		b.get("/read", func(r *http.Request) {
-			r.Header.Set("X-Session", token)
+			for _, other := range []carriage{byCookie, byHeader} {
+				if name, lines := other.header(token); other != f.on.carriage {
+					r.Header[name] = lines
+				}
+			}
 			r.Header.Set("Authorization", "Bearer "+token)
 		}).is(200, "nobody").silent()
 	}},
-	{name: "more cookies than any browser sends", run: func(f *fixture) {
+	{name: "more cookies than any browser sends", needs: cookies, run: func(f *fixture) {
 		b := f.serve(nil).browser()
 		b.get("/set?a=1").sets()
-		b.get("/read", cookies(strings.Repeat("x=y; ", 3000)+cookieName+"="+b.value())).is(200, "nobody").silent()
+		b.get("/read", cookieLines(strings.Repeat("x=y; ", 3000)+cookieName+"="+b.value())).is(200, "nobody").silent()
 	}},
 	{name: "why a cookie was refused", run: func(f *fixture) {
 		var why core.Reason
@@ -90,7 +93,7 @@ var clients = []scenario{
 		if why != "" {
 			f.Errorf("with a good one: %q", why)
 		}
-		f.clock.advance(time.Hour)
+		f.clock.Advance(time.Hour)
 		b.get("/why").silent()
 		if why != core.ReasonExpired {
 			f.Errorf("with an expired one: %q", why)
@@ -105,7 +108,7 @@ var clients = []scenario{
 		b := f.serve(nil).browser()
 		b.get("/set?a=1").sets()
 		dead := b.thief()
-		f.clock.advance(25 * time.Hour)
+		f.clock.Advance(25 * time.Hour)
 		forged := b.thief()
 		forged.keepRaw(flip(b.value(), 3))
 		// The answers are alike: nothing tells an attacker which it was.
@@ -142,7 +145,7 @@ var clients = []scenario{
 		old.site = b.site
 		old.get("/read").is(200, "nobody").silent()
 	}},
-	{name: "a client that hangs up does not stop a logout", needs: revoking, run: func(f *fixture) {
+	{name: "a client that hangs up does not stop a logout", needs: Revoking, run: func(f *fixture) {
 		g := newGate()
 		left, done := make(chan struct{}), make(chan struct{})
 		s := f.serve(map[string]handler{"/logout-slowly": func(x *call) {
@@ -173,7 +176,7 @@ var clients = []scenario{
 		}})
 		b := s.browser()
 		b.get("/set?a=1").sets()
-		if f.kind.onServer() {
+		if f.can(Listing) {
 			b.get("/grow").is(200, "saved").silent()
 			return
 		}
@@ -184,5 +187,3 @@ var clients = []scenario{
 		b.get("/read").is(200, "nobody a=1")
 	}},
 }
-
-func TestClients(t *testing.T) { everywhere(t, clients) }

@@ -1,11 +1,9 @@
-package adapters_test
+package suite
 
 import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"testing"
 
 	"github.com/coatcheck/sessions/adapters/chisession"
 	"github.com/coatcheck/sessions/adapters/echo5session"
@@ -19,10 +17,7 @@ import (
 	echo5 "github.com/labstack/echo/v5"
 )
 
-func TestMain(m *testing.M) {
-	gin.SetMode(gin.ReleaseMode)
-	os.Exit(m.Run())
-}
+func init() { gin.SetMode(gin.ReleaseMode) } // gin reports every route otherwise
 
 // handler is an application's handler, written once for all adapters.
 type handler func(x *call)

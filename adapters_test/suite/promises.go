@@ -1,13 +1,12 @@
-package adapters_test
+package suite
 
 import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"testing"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -51,25 +50,15 @@ var promises = []scenario{
 		if calls := f.probe.take(); len(calls) > 0 {
 			f.Errorf("nothing was stored, by %v", calls)
 		}
+		f.holds(0)
 		b.get("/set?a=1").sets()
+		f.holds(1)
 		b.get("/delete?key=a").is(200, "deleted").clears()
+		f.holds(0)
 		b.get("/read").is(200, "nobody").silent()
 	}},
-	{name: "2 an emptied session leaves no record", needs: listing, run: func(f *fixture) {
-		b := f.serve(nil).browser()
-		b.get("/read").silent()
-		if n := f.count(); n != 0 {
-			f.Errorf("a visitor who only reads has %d records", n)
-		}
-		b.get("/set?a=1").sets()
-		b.get("/delete?key=a").clears()
-		if n := f.count(); n != 0 {
-			f.Errorf("an emptied session left %d records", n)
-		}
-	}},
-
 	// The compare-and-swap of the store, and Session.reload with replay.
-	{name: "3 no lost updates", needs: merging, run: func(f *fixture) {
+	{name: "3 no lost updates", needs: Merging | overlapping, run: func(f *fixture) {
 		one, two := newGate(), newGate()
 		slow := func(g *gate, key string) handler {
 			return func(x *call) {
@@ -82,9 +71,6 @@ var promises = []scenario{
 		s := f.serve(map[string]handler{
 			"/one": slow(one, "one"),
 			"/two": slow(two, "two"),
-			"/visit": func(x *call) {
-				x.text(200, fmt.Sprint(visits.Update(x, func(n int) int { return n + 1 })))
-			},
 		})
 		b := s.browser()
 		b.get("/set?base=0").sets()
@@ -96,22 +82,50 @@ var promises = []scenario{
 		close(two.open)
 		second().is(200, "ok").silent()
 		b.get("/read").is(200, "nobody base=0 one=kept two=kept")
-
-		const n = 20
-		var wg sync.WaitGroup
-		for range n {
-			wg.Go(func() {
-				if a, err := b.send("/visit"); err != nil || a.status != 200 {
-					f.Errorf("%+v, %v", a, err)
-				}
-			})
-		}
-		wg.Wait()
-		b.get("/read").is(200, fmt.Sprintf("nobody base=0 one=kept two=kept visits=%d", n))
+	}},
+	{name: "3 an update is atomic", needs: Merging, run: func(f *fixture) {
+		b := f.serve(map[string]handler{"/visit": func(x *call) {
+			x.text(200, fmt.Sprint(visits.Update(x, func(n int) int { return n + 1 })))
+		}}).browser()
+		b.get("/set?a=1").sets()
+		b.crowd("/visit", 20)
+		b.get("/read").is(200, "nobody a=1 visits=20")
+	}},
+	// Session.acquire: in exclusive mode what was read holds until it is written.
+	{name: "3 one request after another", needs: queueing, run: func(f *fixture) {
+		b := f.serve(map[string]handler{"/visit": func(x *call) {
+			n := visits.GetOr(x, 0)
+			runtime.Gosched()
+			visits.Set(x, n+1)
+			x.text(200, "ok")
+		}}).browser()
+		b.get("/set?a=1").sets()
+		b.crowd("/visit", 20)
+		b.get("/read").is(200, "nobody a=1 visits=20")
+	}},
+	{name: "4 logout waits for its turn and ends the session", needs: queueing, run: func(f *fixture) {
+		g := newGate()
+		s := f.serve(map[string]handler{"/slow": func(x *call) {
+			x.Get("a")
+			g.pass()
+			x.Set("a", "2")
+			x.text(200, "saved")
+		}})
+		b := s.browser()
+		b.get("/set?a=1").sets()
+		old := b.thief()
+		slow := b.begin("/slow")
+		g.reached(f)
+		logout := b.begin("/logout")
+		close(g.open)
+		slow().is(200, "saved").silent()
+		logout().is(200, "bye").clears()
+		old.get("/read").is(200, "nobody").silent()
+		f.holds(0)
 	}},
 
 	// Update without upsert, and the proof that reload compares.
-	{name: "4 logout wins over a slower writer", needs: revoking, run: func(f *fixture) {
+	{name: "4 logout wins over a slower writer", needs: Revoking | overlapping, run: func(f *fixture) {
 		g := newGate()
 		s := f.serve(map[string]handler{"/slow": func(x *call) {
 			x.Get("a")
@@ -133,7 +147,7 @@ var promises = []scenario{
 			f.Error("the refusal was not reported")
 		}
 	}},
-	{name: "4 logout wins over a slower reader", needs: revoking, run: func(f *fixture) {
+	{name: "4 logout wins over a slower reader", needs: Revoking | overlapping, run: func(f *fixture) {
 		g := newGate()
 		s := f.serve(map[string]handler{"/slow": func(x *call) {
 			x.Get("a")
@@ -143,7 +157,7 @@ var promises = []scenario{
 		b := s.browser()
 		b.get("/set?a=1").sets()
 		old := b.thief()
-		f.clock.advance(20 * time.Minute) // a touch is due
+		f.clock.Advance(20 * time.Minute) // a touch is due
 		slow := b.begin("/slow")
 		g.reached(f)
 		b.get("/logout").clears()
@@ -151,7 +165,7 @@ var promises = []scenario{
 		slow().is(200, "read").silent()
 		old.get("/read").is(200, "nobody").silent()
 	}},
-	{name: "4 login wins over a slower writer", needs: revoking, run: func(f *fixture) {
+	{name: "4 login wins over a slower writer", needs: Revoking | overlapping, run: func(f *fixture) {
 		g := newGate()
 		s := f.serve(map[string]handler{"/slow": func(x *call) {
 			x.Get("a")
@@ -216,7 +230,7 @@ var promises = []scenario{
 				f.Errorf("%s: %d", path, a.status)
 			}
 			b.get("/read").is(200, "nobody")
-			if f.kind.can&revoking != 0 {
+			if f.can(Revoking) {
 				old.get("/read").is(200, "nobody")
 			}
 		}
@@ -309,7 +323,7 @@ var promises = []scenario{
 			}
 		}
 	}},
-	{name: "9 a dead cookie is anonymous and is not adopted", needs: revoking, run: func(f *fixture) {
+	{name: "9 a dead cookie is anonymous and is not adopted", needs: Revoking, run: func(f *fixture) {
 		b := f.serve(nil).browser()
 		b.get("/set?a=1").sets()
 		dead := b.thief()
@@ -329,18 +343,18 @@ var promises = []scenario{
 		s := f.serve(nil)
 		idle := s.browser()
 		idle.get("/set?a=1").sets()
-		f.clock.advance(29 * time.Minute)
+		f.clock.Advance(29 * time.Minute)
 		idle.get("/read").is(200, "nobody a=1") // and counts as use
-		f.clock.advance(29 * time.Minute)
+		f.clock.Advance(29 * time.Minute)
 		idle.get("/read").is(200, "nobody a=1")
-		f.clock.advance(30 * time.Minute)
+		f.clock.Advance(30 * time.Minute)
 		idle.get("/read").is(200, "nobody").silent()
 
 		busy := s.browser()
 		busy.get("/set?a=1").sets()
 		for range 60 * 24 / 20 {
 			busy.get("/read").is(200, "nobody a=1")
-			f.clock.advance(20 * time.Minute)
+			f.clock.Advance(20 * time.Minute)
 		}
 		busy.get("/read").is(200, "nobody")
 		if len(f.happened(core.EventExpired)) != 2 {
@@ -349,7 +363,7 @@ var promises = []scenario{
 	}},
 
 	// exchange.writeHeader replaces lines of the name.
-	{name: "11 exactly one Set-Cookie", run: func(f *fixture) {
+	{name: "11 exactly one Set-Cookie", needs: cookies, run: func(f *fixture) {
 		b := f.serve(map[string]handler{"/everything": func(x *call) {
 			http.SetCookie(x.w, &http.Cookie{Name: cookieName, Value: "by-hand"})
 			http.SetCookie(x.w, &http.Cookie{Name: "other", Value: "kept"})
@@ -411,39 +425,6 @@ var promises = []scenario{
 			}
 		}
 	}},
-}
-
-func TestPromises(t *testing.T) { everywhere(t, promises) }
-
-// TestPromises12 is the promise that needs no adapter: wrong configuration
-// fails in New, with the names of the fields.
-func TestPromises12(t *testing.T) {
-	t.Parallel()
-	store := kinds[0].open(t, newClock())
-	for _, c := range []struct {
-		name   string
-		cfg    core.Config
-		fields []string
-	}{
-		{"no store", core.Config{}, []string{"Store"}},
-		{"idle beyond absolute", core.Config{Store: store, IdleTimeout: 2 * time.Hour, AbsoluteTimeout: time.Hour}, []string{"IdleTimeout", "AbsoluteTimeout"}},
-		{"touch beyond idle", core.Config{Store: store, IdleTimeout: time.Minute, TouchInterval: time.Hour}, []string{"TouchInterval", "IdleTimeout"}},
-		{"no secrets", core.Config{Store: kinds[1].open(t, newClock())}, []string{"Secrets"}},
-		{"None without Secure", core.Config{Store: store, Cookie: core.CookieConfig{SameSite: http.SameSiteNoneMode, Insecure: true}}, []string{"SameSite", "Insecure"}},
-		{"__Host- with Domain", core.Config{Store: store, Cookie: core.CookieConfig{Name: "__Host-s", Domain: "example.org"}}, []string{"Name", "Domain"}},
-		{"negative", core.Config{Store: store, MaxBytes: -1}, []string{"MaxBytes"}},
-	} {
-		_, err := core.New(c.cfg)
-		if !errors.Is(err, core.ErrConfig) {
-			t.Errorf("%s: %v, want ErrConfig", c.name, err)
-			continue
-		}
-		for _, field := range c.fields {
-			if !strings.Contains(err.Error(), field) {
-				t.Errorf("%s: %v does not name %s", c.name, err, field)
-			}
-		}
-	}
 }
 
 // flip changes one character of a sealed value.
