@@ -128,6 +128,28 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// TestRejected checks that nothing runs after core.Config.OnRejected answered.
+func TestRejected(t *testing.T) {
+	r := gin.New()
+	r.Use(ginsession.New(manager(t, memorystore.New(memorystore.Config{}), func(c *core.Config) {
+		c.OnRejected = func(w http.ResponseWriter, _ *http.Request, reason core.Reason) bool {
+			w.WriteHeader(http.StatusUnauthorized)
+			io.WriteString(w, string(reason))
+			return true
+		}
+	})))
+	ran := false
+	r.GET("/", func(c *gin.Context) { ran = true; c.String(200, "handler") })
+	got := serve(r, "/", &http.Cookie{Name: "__Host-session", Value: "junk"})
+	body, _ := io.ReadAll(got.Body)
+	if got.StatusCode != 401 || string(body) != "seal" || ran {
+		t.Errorf("%d %q, handler ran: %v", got.StatusCode, body, ran)
+	}
+	if got := serve(r, "/"); got.StatusCode != 200 || !ran {
+		t.Errorf("without a cookie: %d, handler ran: %v", got.StatusCode, ran)
+	}
+}
+
 // TestNoRoute checks that gin's own answer to an unknown path survives.
 func TestNoRoute(t *testing.T) {
 	r := gin.New()
