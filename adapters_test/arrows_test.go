@@ -26,6 +26,7 @@ const module = "github.com/coatcheck/sessions"
 var policy = map[string][]string{
 	"core":             {"github.com/gorilla/securecookie", "github.com/fxamacker/cbor/v2"},
 	"core/sessiontest": {"core"},
+	"core/clientinfo":  {"core"},
 	"core/formtoken":   {"core"},
 	"core/csrf":        {"core"},
 

@@ -47,6 +47,7 @@ var wellKnown = map[string]string{
 	"json":     "encoding/json",
 	"log":      "log",
 	"maps":     "maps",
+	"netip":    "net/netip",
 	"os":       "os",
 	"signal":   "os/signal",
 	"slices":   "slices",
@@ -60,6 +61,7 @@ var wellKnown = map[string]string{
 
 	"core":         module + "/core",
 	"sessiontest":  module + "/core/sessiontest",
+	"clientinfo":   module + "/core/clientinfo",
 	"csrf":         module + "/core/csrf",
 	"formtoken":    module + "/core/formtoken",
 	"storetest":    module + "/stores/storetest",

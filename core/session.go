@@ -118,10 +118,11 @@ func (s *Session) IsNew() bool {
 }
 
 // Dirty reports whether the session has changes that are not stored yet,
-// values changed in place included.
+// values changed in place included. To ask is no use of the session: one that
+// was not looked at is not loaded, and has none.
 func (s *Session) Dirty() bool {
 	defer s.lock()()
-	if !s.use(false) {
+	if !s.loaded && s.phase != ended || !s.use(false) {
 		return false
 	}
 	s.flush("")

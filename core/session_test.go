@@ -19,7 +19,10 @@ import (
 func TestReadingNeverWrites(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
-	rec := c.do(func(_ *core.Session, rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "static") })
+	rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		mustBe(t, "Dirty of an untouched session", s.Dirty(), false)
+		io.WriteString(rw, "static")
+	})
 	noCookie(t, rec)
 	mustBe(t, "headers of an untouched page", rec.Header().Get("Vary")+rec.Header().Get("Cache-Control"), "")
 	mustBe(t, "calls", w.store.took(), "")
