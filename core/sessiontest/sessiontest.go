@@ -16,6 +16,7 @@
 //
 // It goes through the manager's own middleware and a real store, so that what
 // passes here passes in production. Use a memorystore of its own for each test.
+// The manager has to send a cookie, as it does without a Config.Transport.
 package sessiontest
 
 import (
@@ -38,7 +39,7 @@ func With(t testing.TB, m *core.Manager, r *http.Request, setup func(s *core.Ses
 	}
 	cookie := sessionCookie(m, rec.Result())
 	if cookie == nil || cookie.MaxAge < 0 {
-		t.Fatal("sessiontest: setup left the session empty, so there is none; set a value or log a user in")
+		t.Fatal("sessiontest: there is no cookie: setup left the session empty (set a value or log a user in), or the manager has another Transport")
 	}
 	return withCookie(m, r, cookie)
 }
