@@ -44,6 +44,85 @@ func TestValid(t *testing.T) {
 	mustBe(t, "events", w.events(), "")
 }
 
+// Features Q12, P34. Fails if Exists counts as a use, or takes an expired
+// session that was not swept for a live one.
+func TestExists(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, func(c *core.Config) { c.IdleTimeout = 2 * time.Hour; c.TouchInterval = time.Minute })
+	c := w.client()
+	id, created := c.begin(), w.clock.Now()
+	exists := func() string {
+		ok, err := w.m.Exists(ctx, id)
+		return fmt.Sprint(ok, " ", err)
+	}
+	w.clock.add(time.Hour)
+	mustBe(t, "Exists an hour later", exists(), "true <nil>")
+	mustBe(t, "calls", w.store.took(), "load")
+	for info, err := range w.m.Sessions(ctx) {
+		mustBe(t, "Sessions", err, nil)
+		mustBe(t, "LastAccess", info.LastAccess, created)
+	}
+	w.store.interfere(func(string) error { return errors.New("down") })
+	if ok, err := w.m.Exists(ctx, id); ok || !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("Exists with the store down: %v, %v", ok, err)
+	}
+	w.store.interfere(nil)
+	w.clock.add(time.Hour)
+	mustBe(t, "Exists of an expired session", exists(), "false <nil>")
+	if _, err := w.m.Load(ctx, id); !errors.Is(err, core.ErrExpired) {
+		t.Errorf("Load of an expired session: %v", err)
+	}
+}
+
+// Features QX13, QX15, QX21. Fails if Sessions yields an expired session or
+// keeps a fact to itself, or if Sweep removes a live one.
+func TestSessions(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	for range 2 {
+		w.client().begin()
+	}
+	w.clock.add(20 * time.Minute)
+	want := map[core.ID]string{}
+	var tokens []string
+	for _, user := range []string{"ann", "bob", "cid"} {
+		c := w.client()
+		id := c.begin()
+		c.use(func(s *core.Session) { s.Login(user) })
+		want[id], tokens = user, append(tokens, strings.SplitN(c.cookie, "=", 2)[1])
+	}
+	created := w.clock.Now()
+	w.clock.add(20 * time.Minute)
+	n := 0
+	for info, err := range w.m.Sessions(ctx) {
+		mustBe(t, "error", err, nil)
+		mustBe(t, "info", info, core.Info{
+			ID: info.ID, User: want[info.ID], CreatedAt: created, LoginAt: created, LastAccess: created,
+			ExpiresAt: created.Add(30 * time.Minute), Deadline: created.Add(24 * time.Hour),
+		})
+		for _, token := range tokens {
+			if strings.Contains(fmt.Sprintf("%+v %#v", info, info), token) {
+				t.Error("what is listed opens a session")
+			}
+		}
+		n++
+	}
+	mustBe(t, "live sessions", n, 3)
+	swept, err := w.m.Sweep(ctx)
+	mustBe(t, "Sweep", fmt.Sprint(swept, err), "2 <nil>")
+	mustBe(t, "left", w.count(), 3)
+	sweeper, ok := w.store.Unwrap().(core.Sweeper) // of Manager.Store, as its administration would
+	mustBe(t, "the store can sweep", ok && w.m.Store() == core.Store(w.store), true)
+	swept, err = sweeper.Sweep(ctx, time.Time{}, w.clock.Now())
+	mustBe(t, "Sweep of the store", fmt.Sprint(swept, err), "0 <nil>")
+
+	for _, err := range core.MustNew(core.Config{Store: plainStore{w.store}, Secrets: []core.Secret{core.GenerateSecret()}}).Sessions(ctx) {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("Sessions of a store that cannot list: %v", err)
+		}
+	}
+}
+
 // Feature P32. Fails if SetExpiry() does not look at the limits first, counts as
 // a use, or writes a record that it did not read.
 func TestManagerSetExpiry(t *testing.T) {

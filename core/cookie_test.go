@@ -122,6 +122,27 @@ func TestCookieLine(t *testing.T) {
 	}
 }
 
+// Feature P6: Comment and Version are not offered, since browsers ignore them.
+// Fails if an attribute is added that is not one of RFC 6265bis or CHIPS.
+func TestCookieAttributes(t *testing.T) {
+	known := []string{"Max-Age", "Path", "Domain", "HttpOnly", "Secure", "SameSite", "Partitioned"}
+	c, err := CookieConfig{Path: "/a", Domain: "example.com", SameSite: http.SameSiteNoneMode, Partitioned: true, Persistent: true}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Manager{cookie: c, attributes: c.attributes()}
+	for _, line := range []string{m.cookieLine([]byte("v"), time.Hour, c.Path), m.clearLine(c.Path)} {
+		var got []string
+		for _, part := range strings.Split(line, "; ")[1:] {
+			name, _, _ := strings.Cut(part, "=")
+			got = append(got, name)
+		}
+		if !slices.Equal(got, known) {
+			t.Errorf("%q has the attributes %q, want %q", line, got, known)
+		}
+	}
+}
+
 func parseLine(t *testing.T, line string) *http.Cookie {
 	t.Helper()
 	c, err := http.ParseSetCookie(line)

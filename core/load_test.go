@@ -280,6 +280,29 @@ func TestNeverAdoptsAnIdentifier(t *testing.T) {
 	}
 }
 
+// Features Q5, B34, decision D3: a token of no session is not adopted, and not
+// taken from the browser either, since a late answer could take a fresh one.
+// Fails if a rejected cookie is cleared.
+func TestDeadCookieIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	id := c.begin()
+	if _, err := w.m.Revoke(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	dead := c.cookie
+	for range 3 {
+		rec := c.use(func(s *core.Session) { mustBe(t, "reason", s.Rejected(), core.ReasonUnknown) })
+		mustStatus(t, rec, 200)
+		noCookie(t, rec)
+	}
+	c.use(func(s *core.Session) { s.Set("k", 2) })
+	c.use(func(s *core.Session) { mustBe(t, "same ID", s.ID() == id, false) })
+	mustBe(t, "same cookie", c.cookie == dead, false)
+	ok, err := w.m.Exists(t.Context(), id)
+	mustBe(t, "Exists", fmt.Sprint(ok, err), "false <nil>")
+}
+
 // Security A7: what the store has does not open a session.
 func TestStoreDumpIsNoCredential(t *testing.T) {
 	w := newWorld(t)

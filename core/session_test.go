@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -78,6 +79,79 @@ func TestNothingUntilThereIsSomething(t *testing.T) {
 	c.use(func(s *core.Session) { s.Set("k", 1); s.Login("u") })
 	c.use(func(s *core.Session) { s.Clear() })
 	mustBe(t, "user after clearing the values", c.user(), "u")
+}
+
+// Features Q16, QX3, PX6. Fails if a commit makes two calls of one, or makes
+// one that nothing asked for.
+func TestOneStoreCall(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.TouchInterval = time.Second })
+	c := w.client()
+	for _, step := range []struct {
+		what, calls string
+		pass        time.Duration
+		h           func(s *core.Session)
+	}{
+		{"anonymous", "", 0, func(s *core.Session) { s.Get("k") }},
+		{"first set", "create", 0, func(s *core.Session) { s.Set("k", []int{1}) }},
+		{"read", "load", time.Second, func(s *core.Session) { s.Get("k") }},
+		{"read later", "load touch", time.Millisecond, func(s *core.Session) { s.Get("k") }},
+		{"changed in place", "load update", 0, func(s *core.Session) { v, _ := s.Get("k"); v.([]any)[0] = 2 }},
+		{"emptied", "load delete-version", 0, func(s *core.Session) { s.Clear() }},
+		{"fifty keys", "create", 0, func(s *core.Session) {
+			for i := range 50 {
+				s.Set(fmt.Sprint(i), i)
+			}
+		}},
+		{"fifty changes and a login", "load update", 0, func(s *core.Session) {
+			for i := range 50 {
+				s.Set(fmt.Sprint(i), -i)
+			}
+			s.Login("u")
+		}},
+		{"destroyed", "load delete", 0, func(s *core.Session) { s.Destroy(); s.Get("k") }},
+	} {
+		w.clock.add(step.pass)
+		mustStatus(t, c.use(step.h), 200)
+		mustBe(t, "calls of "+step.what, w.store.took(), step.calls)
+	}
+}
+
+// Feature Q27. Fails if a second Set-Cookie line is added to the first.
+func TestDestroyInTheRequestThatBegan(t *testing.T) {
+	w := newWorld(t)
+	noCookie(t, w.client().use(func(s *core.Session) { s.Set("k", 1); s.Destroy() }))
+	rec := w.client().use(func(s *core.Session) {
+		s.Set("k", 1)
+		if err := s.Save(context.Background()); err != nil {
+			t.Error(err)
+		}
+		s.Destroy()
+	})
+	lines := rec.Result().Header["Set-Cookie"]
+	if len(lines) != 1 || !strings.Contains(lines[0], "Max-Age=0") {
+		t.Errorf("Set-Cookie: %q", lines)
+	}
+	mustBe(t, "records", w.count(), 0)
+}
+
+// Features QX4, QX5, F52. Fails if the user does not reach the context, or an
+// event goes without.
+func TestUserDownstream(t *testing.T) {
+	var seen []string
+	w := newWorld(t, func(c *core.Config) {
+		c.OnEvent = func(_ context.Context, e core.Event) { seen = append(seen, string(e.Kind)+" "+e.User) }
+	})
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u1") })
+	seen = nil
+	c.do(func(_ *core.Session, _ http.ResponseWriter, r *http.Request) {
+		ctx := context.WithValue(r.Context(), "other", 1) //nolint:staticcheck // any key will do
+		s, ok := core.Lookup(ctx)
+		mustBe(t, "Lookup", ok, true)
+		mustBe(t, "user", s.User(), "u1")
+		s.Destroy()
+	})
+	mustBe(t, "events", strings.Join(seen, ", "), "loaded u1, destroyed u1")
 }
 
 func TestLifeOfASession(t *testing.T) {
@@ -176,11 +250,15 @@ func TestDestroyThenSetBeginsANewSession(t *testing.T) {
 func TestDestroyWithoutSession(t *testing.T) {
 	w := newWorld(t)
 	for range 100 {
-		noCookie(t, w.client().use(func(s *core.Session) {
-			if err := s.Destroy(); err != nil {
-				t.Error(err)
+		rec := w.client().use(func(s *core.Session) {
+			for range 2 {
+				if err := s.Destroy(); err != nil {
+					t.Error(err)
+				}
 			}
-		}))
+		})
+		mustStatus(t, rec, 200)
+		noCookie(t, rec)
 	}
 	mustBe(t, "calls", w.store.took(), "")
 }
@@ -224,10 +302,11 @@ func TestFailedRequestChangesNothing(t *testing.T) {
 	mustBe(t, "value with Failed overridden", c.get("k"), any(int64(1)))
 }
 
+// Feature Q17. Fails if Config.Failed takes less than 500 for a failure.
 func TestStatus4xxCommits(t *testing.T) {
 	w := newWorld(t)
-	c := w.client()
 	for _, code := range []int{204, 302, 304, 403, 404} {
+		c := w.client()
 		c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) { s.Set("k", code); rw.WriteHeader(code) })
 		mustBe(t, "value", c.get("k"), any(int64(code)))
 	}
@@ -574,6 +653,23 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// Feature PX3. Fails if Keys returns what the session goes on using.
+func TestKeysAreCopies(t *testing.T) {
+	w := newWorld(t)
+	w.client().use(func(s *core.Session) {
+		s.Set("b", 1)
+		s.Set("a", 1)
+		keys := s.Keys()
+		mustBe(t, "keys in order", fmt.Sprint(keys), "[a b]")
+		keys[0] = "x"
+		mustBe(t, "keys", fmt.Sprint(s.Keys()), "[a b]")
+		s.Namespace("n").Set("c", 1)
+		names := s.Namespaces()
+		names[0] = "x"
+		mustBe(t, "namespaces", fmt.Sprint(s.Namespaces()), "[n]")
+	})
+}
+
 // Promise 13. Fails if attempt() does not compare with maxBytes.
 func TestLimits(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) { c.MaxBytes = 1000 })
@@ -690,7 +786,11 @@ func TestPrintsNothing(t *testing.T) {
 	c.use(func(s *core.Session) {
 		s.Get("k")
 		j, _ := json.Marshal(s)
-		text := fmt.Sprintf("%v %+v %#v %s %v %#v", s, s, s, s, w.m, w.m) + string(j) + s.LogValue().String()
+		var log strings.Builder
+		for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+			slog.New(h).Info("x", "session", s, "manager", w.m, "both", []any{s, w.m})
+		}
+		text := fmt.Sprintf("%v %+v %#v %s %v %+v %#v", s, s, s, s, w.m, w.m, w.m) + string(j) + s.LogValue().String() + log.String()
 		if strings.Contains(text, "canary") || strings.Contains(text, value) || !strings.Contains(text, s.ID().String()) {
 			t.Errorf("a session prints as %q", text)
 		}
