@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -116,11 +117,24 @@ func TestSessions(t *testing.T) {
 	swept, err = sweeper.Sweep(ctx, time.Time{}, w.clock.Now())
 	mustBe(t, "Sweep of the store", fmt.Sprint(swept, err), "0 <nil>")
 
+	// A store may list what expired a moment ago; the manager does not.
+	for info := range core.MustNew(core.Config{Store: listing{w.store}, Clock: w.clock.Now}).Sessions(ctx) {
+		t.Errorf("an expired session is listed: %v", info)
+	}
 	for _, err := range core.MustNew(core.Config{Store: plainStore{w.store}, Secrets: []core.Secret{core.GenerateSecret()}}).Sessions(ctx) {
 		if !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("Sessions of a store that cannot list: %v", err)
 		}
 	}
+}
+
+// listing is a store that lists a record without an end.
+type listing struct{ core.Store }
+
+func (l listing) Unwrap() core.Store { return l.Store }
+
+func (listing) List(context.Context) iter.Seq2[core.Record, error] {
+	return func(yield func(core.Record, error) bool) { yield(core.Record{ID: core.ID{1}}, nil) }
 }
 
 // Feature P32. Fails if SetExpiry() does not look at the limits first, counts as

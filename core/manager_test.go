@@ -39,7 +39,11 @@ func TestTwoNames(t *testing.T) {
 		}
 	}
 	do(a, func(s *core.Session) { s.Set("k", "a") })
-	do(b, func(s *core.Session) { mustBe(t, "values", s.Len(), 0); s.Set("k", "b") })
+	do(b, func(s *core.Session) {
+		mustBe(t, "values", s.Len(), 0)
+		mustBe(t, "reason", s.Rejected(), "")
+		s.Set("k", "b")
+	})
 	for m, want := range map[*core.Manager]string{a: "a", b: "b"} {
 		do(m, func(s *core.Session) { v, _ := s.Get("k"); mustBe(t, "value", v, any(want)) })
 	}
