@@ -27,6 +27,7 @@ var policy = map[string][]string{
 	"core":             {"github.com/gorilla/securecookie", "github.com/fxamacker/cbor/v2"},
 	"core/sessiontest": {"core"},
 	"core/clientinfo":  {"core"},
+	"core/dump":        {"core"},
 	"core/formtoken":   {"core"},
 	"core/csrf":        {"core"},
 

@@ -63,6 +63,7 @@ var wellKnown = map[string]string{
 	"sessiontest":  module + "/core/sessiontest",
 	"clientinfo":   module + "/core/clientinfo",
 	"csrf":         module + "/core/csrf",
+	"dump":         module + "/core/dump",
 	"formtoken":    module + "/core/formtoken",
 	"storetest":    module + "/stores/storetest",
 	"memorystore":  module + "/stores/memorystore",
