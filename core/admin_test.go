@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,73 @@ func (l listing) Unwrap() core.Store { return l.Store }
 
 func (listing) List(context.Context) iter.Seq2[core.Record, error] {
 	return func(yield func(core.Record, error) bool) { yield(core.Record{ID: core.ID{1}}, nil) }
+}
+
+// Features W11, Q12 and B28: who looks from outside is no user of the session,
+// and asks the store for a record once at most. Fails if one of them touches,
+// or stores, or loads twice.
+func TestAdministrationIsNoUse(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	var id core.ID
+	c.use(func(s *core.Session) { id = s.ID() })
+	start := w.clock.Now()
+	w.clock.add(10 * time.Minute) // more than enough for a touch
+	w.store.took()
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", c.cookie)
+	for what, look := range map[string]func() error{
+		"Exists":     func() error { _, err := w.m.Exists(ctx, id); return err },
+		"Valid":      func() error { return w.m.Valid(ctx, id) },
+		"HasSession": func() error { _, err := w.m.HasSession(ctx, r); return err },
+		"Load": func() error {
+			s, err := w.m.Load(ctx, id)
+			mustBe(t, "user", s.User(), "alice")
+			return err
+		},
+	} {
+		mustBe(t, what, look(), nil)
+		mustBe(t, "calls of "+what, w.store.took(), "load")
+	}
+	infos, err := w.m.UserSessions(ctx, "alice")
+	mustBe(t, "UserSessions", fmt.Sprint(len(infos), err), "1 <nil>")
+	for i, err := range w.m.Sessions(ctx) {
+		mustBe(t, "Sessions", err, nil)
+		mustBe(t, "LastAccess in the list", i.LastAccess, start)
+	}
+	mustBe(t, "calls of lists", w.store.took(), "")
+	c.use(func(s *core.Session) { mustBe(t, "LastAccess", s.LastAccess(), start) })
+}
+
+// Feature W56: what a store cannot do is said, not guessed. Fails if
+// one of them answers nothing instead.
+func TestStoreWithoutPowers(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, func(c *core.Config) {
+		c.Store = plainStore{c.Store}
+		c.Secrets = []core.Secret{core.GenerateSecret()}
+	})
+	w.client().use(func(s *core.Session) { s.Login("alice") })
+	_, count := w.m.Count(ctx)
+	_, list := w.m.UserSessions(ctx, "alice")
+	n, revoke := w.m.RevokeUser(ctx, "alice")
+	mustBe(t, "revoked", n, 0)
+	var all []error
+	for _, err := range w.m.Sessions(ctx) {
+		all = append(all, err)
+	}
+	mustBe(t, "answers of Sessions", len(all), 1)
+	for what, err := range map[string]error{
+		"Count": count, "UserSessions": list, "RevokeUser": revoke, "Sessions": all[0], "Drop": w.m.Drop(ctx),
+	} {
+		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "plainStore") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	swept, err := w.m.Sweep(ctx)
+	mustBe(t, "Sweep", fmt.Sprint(swept, err), "0 <nil>")
 }
 
 // Feature P32. Fails if SetExpiry() does not look at the limits first, counts as

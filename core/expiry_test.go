@@ -3,12 +3,14 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/memorystore"
 )
 
 // Promise 10. Fails if expired() leaves out the idle limit.
@@ -54,6 +56,34 @@ func TestAbsoluteTimeout(t *testing.T) {
 	mustBe(t, "user at the second limit", c.user(), "")
 }
 
+// Features W31 and F23: the manager looks at the limits itself. Fails if judge()
+// leaves them to the store, whose clock stands still here, or may be another's.
+func TestExpiryDoesNotDependOnTheStore(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) {
+		stopped := newClock()
+		mem := memorystore.New(memorystore.Config{Clock: stopped.Now})
+		t.Cleanup(func() { mem.Close() })
+		c.Store = mem
+	})
+	c := w.client()
+	id := c.begin()
+	w.clock.add(30 * time.Minute)
+	c.use(func(s *core.Session) {
+		mustBe(t, "value", s.Has("k"), false)
+		mustBe(t, "reason", s.Rejected(), core.ReasonExpired)
+	})
+	ok, err := w.m.Exists(t.Context(), id)
+	mustBe(t, "Exists", fmt.Sprint(ok, err), "false <nil>")
+	if _, err := w.m.Load(t.Context(), id); !errors.Is(err, core.ErrExpired) {
+		t.Errorf("Load: %v", err)
+	}
+	n := 0
+	for range w.m.Sessions(t.Context()) {
+		n++
+	}
+	mustBe(t, "sessions in the list", n, 0)
+}
+
 // Feature Q3. Fails if wantsTouch compares with >= or ignores the interval.
 func TestTouchIsThrottled(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) { c.TouchInterval = time.Second })
@@ -73,6 +103,20 @@ func TestTouchIsThrottled(t *testing.T) {
 	mustBe(t, "calls", w.store.took(), "load touch")
 	mustBe(t, "last access", last(), start.Add(1001*time.Millisecond))
 	mustBe(t, "calls", w.store.took(), "load")
+}
+
+// Features W36 and B17: who only reads stays logged in, for the price of a touch.
+// Fails if refresh() does not touch, or saves instead.
+func TestReadersStayLoggedIn(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.IdleTimeout = 20 * time.Minute })
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	w.store.took()
+	for range 8 {
+		w.clock.add(15 * time.Minute)
+		mustBe(t, "user", c.user(), "u")
+		mustBe(t, "calls", w.store.took(), "load touch")
+	}
 }
 
 func TestFailedTouchIsNoFailure(t *testing.T) {

@@ -208,6 +208,50 @@ func TestCodecs(t *testing.T) {
 	}
 }
 
+// ownCodec is an application's codec.
+type ownCodec struct {
+	core.Codec
+	encoded, decoded *int
+}
+
+func (c ownCodec) Format() byte                  { return 77 }
+func (c ownCodec) Marshal(v any) ([]byte, error) { *c.encoded++; return c.Codec.Marshal(v) }
+func (c ownCodec) Unmarshal(data []byte, v any) error {
+	*c.decoded++
+	return c.Codec.Unmarshal(data, v)
+}
+
+// Features W50 and F50. Fails if the codec is left out on one of the two ways,
+// or if a session of another format is read.
+func TestCodecOfOnesOwn(t *testing.T) {
+	mem := memorystore.New(memorystore.Config{})
+	defer mem.Close()
+	secret := core.GenerateSecret()
+	manager := func(codec core.Codec) *world {
+		return newWorld(t, func(c *core.Config) {
+			c.Store, c.Secrets, c.Codec, c.Clock = &spy{Store: mem}, []core.Secret{secret}, codec, nil
+		})
+	}
+	var encoded, decoded int
+	own, usual := manager(ownCodec{core.JSON, &encoded, &decoded}), manager(nil)
+	c := own.client()
+	id := c.begin()
+	if encoded == 0 || decoded != 0 {
+		t.Errorf("%d values encoded, %d decoded by a Set", encoded, decoded)
+	}
+	mustBe(t, "value", c.get("k"), any(float64(1))) // as JSON has it
+	if decoded == 0 {
+		t.Error("no value was decoded by a Get")
+	}
+	if _, err := usual.m.Load(t.Context(), id); !errors.Is(err, core.ErrCorrupt) {
+		t.Errorf("Load with another codec: %v", err)
+	}
+	usual.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		mustBe(t, "value with another codec", s.Has("k"), false)
+		mustBe(t, "reason", s.Rejected(), core.ReasonMalformed)
+	})
+}
+
 // Security H4: no decoder may be made to allocate by what it only claims.
 func TestDecoderIsBounded(t *testing.T) {
 	deep := make([]byte, 0, 2000)

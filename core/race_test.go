@@ -89,6 +89,40 @@ func TestCounterIsExact(t *testing.T) {
 	mustBe(t, "count", c.get("n"), any(int64(100)))
 }
 
+// Feature W51: requests share no value, though the store may keep one copy of
+// the record for all. Fails if a value is decoded without a copy.
+func TestParallelRequestsShareNoValue(t *testing.T) {
+	list, blob := core.NewKey[[]int]("list"), core.NewKey[[]byte]("blob")
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) {
+		list.Set(s, []int{1, 2})
+		blob.Set(s, []byte("blob"))
+		s.Set("any", []byte("blob"))
+	})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			w.send(c.cookie, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+				l, _ := list.Get(s)
+				l[0]++
+				b, _ := blob.Get(s)
+				b[0]++
+				v, _ := s.Get("any")
+				v.([]byte)[0]++
+				rw.WriteHeader(500) // so that nothing of it may last
+			})
+		})
+	}
+	wg.Wait()
+	c.use(func(s *core.Session) {
+		l, _ := list.Get(s)
+		b, _ := blob.Get(s)
+		v, _ := s.Get("any")
+		mustBe(t, "values", fmt.Sprintf("%v %s %s", l, b, v), "[1 2] blob blob")
+	})
+}
+
 // Fails if opPop does not compare what it pops with what is there.
 func TestPopIsAtomic(t *testing.T) {
 	flash := core.NewKey[string]("flash")
@@ -367,6 +401,39 @@ func TestExclusive(t *testing.T) {
 		w.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.User(); panic("x") })
 	}()
 	mustStatus(t, c.use(func(s *core.Session) { s.User() }), 200)
+}
+
+// Features S10 and P28: Revoke waits for nobody, also in exclusive mode, and
+// who holds the session can save no more. Fails if end() takes the lock, or if
+// a refused update creates the record again.
+func TestRevokeOfASessionInUse(t *testing.T) {
+	for _, exclusive := range []bool{false, true} {
+		w := newWorld(t, func(c *core.Config) { c.Exclusive = exclusive })
+		c := w.client()
+		id := c.begin()
+		holder := w.slow(c.cookie, func(s *core.Session) {
+			mustBe(t, "value that the holder reads", s.Has("k"), true)
+			s.Set("k", 2)
+		})
+		done := make(chan string)
+		go func() {
+			existed, err := w.m.Revoke(t.Context(), id)
+			done <- fmt.Sprint(existed, err)
+		}()
+		select {
+		case got := <-done:
+			mustBe(t, "Revoke", got, "true <nil>")
+		case <-time.After(5 * time.Second):
+			t.Fatal("Revoke waits for the request that holds the session")
+		}
+		w.events()
+		rec := holder()
+		mustStatus(t, rec, 409)
+		noCookie(t, rec)
+		mustBe(t, "events", w.events(), "gone")
+		mustBe(t, "records", w.count(), 0)
+		mustBe(t, "value", c.get("k"), nil)
+	}
 }
 
 // lockSignal tells when somebody begins to wait for a lock.

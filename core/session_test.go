@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -261,6 +263,43 @@ func TestDestroyWithoutSession(t *testing.T) {
 		noCookie(t, rec)
 	}
 	mustBe(t, "calls", w.store.took(), "")
+}
+
+// Feature W10. Fails if next() stamps a record that exists.
+func TestCreatedAtStays(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	created := w.clock.Now()
+	for what, change := range map[string]func(s *core.Session){
+		"a change": func(s *core.Session) { s.Set("k", w.clock.Now()) },
+		"renewal":  func(s *core.Session) { s.Regenerate() },
+		"a login":  func(s *core.Session) { s.Login("alice") },
+		"another":  func(s *core.Session) { s.Login("bob") },
+		"limits":   func(s *core.Session) { s.Persist(time.Hour) },
+	} {
+		c.use(func(s *core.Session) { s.Set("begun", true); change(s) })
+		w.clock.add(time.Minute)
+		c.use(func(s *core.Session) { mustBe(t, "CreatedAt after "+what, s.CreatedAt(), created) })
+	}
+}
+
+// Features W59 and F29. Fails if dirty() forgets it was told.
+func TestMarkDirty(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.begin()
+	w.clock.add(time.Second) // too soon for a touch
+	c.use(func(s *core.Session) {
+		mustBe(t, "Dirty", s.Dirty(), false)
+		s.MarkDirty()
+		mustBe(t, "Dirty", s.Dirty(), true)
+	})
+	mustBe(t, "calls", w.store.took(), "load update")
+	c.use(func(s *core.Session) {
+		mustBe(t, "Dirty in the next request", s.Dirty(), false)
+		mustBe(t, "LastAccess", s.LastAccess(), w.clock.Now())
+	})
+	mustBe(t, "calls", w.store.took(), "load")
 }
 
 // Promise 5. Fails if begin() commits whatever the status is.
@@ -795,4 +834,36 @@ func TestPrintsNothing(t *testing.T) {
 			t.Errorf("a session prints as %q", text)
 		}
 	})
+}
+
+// Feature W27: what net/http and the manager log of a panic shows no token and
+// no value. Fails if the session or the context prints what it holds.
+func TestPanicLogIsQuiet(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(c *core.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", "canary") })
+	srv := httptest.NewUnstartedServer(w.m.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s := core.Get(r.Context())
+		s.Get("k")
+		panic(fmt.Sprintf("%v %+v %#v %#v", s, s, s, r.Context()))
+	})))
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(&log, nil), slog.LevelError)
+	srv.Start()
+	r, _ := http.NewRequest("GET", srv.URL, nil)
+	r.Header.Set("Cookie", c.cookie)
+	if _, err := http.DefaultClient.Do(r); err == nil {
+		t.Error("the panic was answered")
+	}
+	srv.Close()
+	text := log.String()
+	if !strings.Contains(text, "panic serving") || !strings.Contains(text, "sessions.Session(") {
+		t.Fatalf("log %q", text)
+	}
+	_, value, _ := strings.Cut(c.cookie, "=")
+	if strings.Contains(text, "canary") || strings.Contains(text, value) {
+		t.Errorf("log %q", text)
+	}
 }

@@ -366,6 +366,35 @@ func TestNesting(t *testing.T) {
 	mustBe(t, "Set-Cookie lines", len(rec.Header()["Set-Cookie"]), 2)
 }
 
+// Features S9 and B30: one request has one session, however often it is asked
+// for, and does not wait for itself. Fails if a second Get loads or locks again.
+func TestSessionOfARequestIsOne(t *testing.T) {
+	for _, exclusive := range []bool{false, true} {
+		w := newWorld(t, func(c *core.Config) { c.Exclusive = exclusive; c.LockTimeout = 0 })
+		c := w.client()
+		c.begin()
+		rec := c.do(func(s *core.Session, rw http.ResponseWriter, r *http.Request) {
+			s.User()
+			loads := w.store.took()
+			w.m.Serve(rw, r, func(_ http.ResponseWriter, r *http.Request) {
+				again, ok := core.Lookup(r.Context())
+				mine, ok2 := w.m.Lookup(r.Context())
+				if !ok || !ok2 || again != s || mine != s || core.Get(r.Context()) != s {
+					t.Error("a request has several sessions")
+				}
+				again.Set("k", 2)
+			})
+			v, _ := s.Get("k")
+			mustBe(t, "value", v, any(int64(2)))
+			mustBe(t, "calls after the first", w.store.took(), "")
+			if !exclusive {
+				mustBe(t, "calls of the first", loads, "load")
+			}
+		})
+		mustStatus(t, rec, 200)
+	}
+}
+
 // Fails if close() keeps to itself what a ServeMux told the inner request.
 func TestPatternReachesTheOutside(t *testing.T) {
 	w := newWorld(t)
