@@ -4,9 +4,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,35 @@ func TestSuite(t *testing.T) {
 	}
 }
 
+// variants are the configurations under which the promises hold besides the
+// default: the ways to keep requests of one session apart, times the ways to
+// carry its token.
+var variants = map[string]suite.Variant{
+	"exclusive":        {Exclusive: true},
+	"header":           {Header: true},
+	"exclusive header": {Exclusive: true, Header: true},
+}
+
+// TestVariants runs every scenario with exclusive use of a session and with the
+// token in a header. On the engines it is a test of that module.
+func TestVariants(t *testing.T) {
+	for _, s := range []suite.Store{memory, cookie} {
+		for name, v := range variants {
+			t.Run(s.Name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				if v.Exclusive && s.Lacks&suite.Listing != 0 {
+					_, err := core.New(core.Config{Store: s.Open(t, time.Now), Secrets: []core.Secret{core.GenerateSecret()}, Exclusive: true})
+					if !errors.Is(err, core.ErrConfig) || !strings.Contains(err.Error(), "Exclusive") {
+						t.Errorf("exclusive use of what every client has a copy of: %v, want ErrConfig about Exclusive", err)
+					}
+					return
+				}
+				suite.Run(t, s, v)
+			})
+		}
+	}
+}
+
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // golden compares a text with a file, or writes it.
@@ -80,12 +111,14 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// TestTranscript keeps the files with which TestSuite, here and on the engines,
+// TestTranscript keeps the files with which suite.Run, here and on the engines,
 // compares what every adapter answers to one fixed script.
 func TestTranscript(t *testing.T) {
 	for _, s := range []suite.Store{memory, cookie, revocable} {
-		name, text := suite.Transcript(t, s, suite.Variant{})
-		golden(t, filepath.Join("suite", "testdata", name), text)
+		for _, v := range []suite.Variant{{}, {Header: true}} {
+			name, text := suite.Transcript(t, s, v)
+			golden(t, filepath.Join("suite", "testdata", name), text)
+		}
 	}
 }
 
@@ -93,8 +126,14 @@ func TestTranscript(t *testing.T) {
 // that quietly stops running shows as a line.
 func TestWithheld(t *testing.T) {
 	var out strings.Builder
+	list := func(where, what string) {
+		fmt.Fprintf(&out, "%s\n\t%s\n", where, strings.ReplaceAll(strings.TrimSpace(what), "\n", "\n\t"))
+	}
 	for _, s := range stores {
-		fmt.Fprintf(&out, "%s\n\t%s\n", s.Name, strings.ReplaceAll(strings.TrimSpace(suite.Withheld(s, suite.Variant{})), "\n", "\n\t"))
+		list(s.Name, suite.Withheld(s, suite.Variant{}))
+	}
+	for _, name := range slices.Sorted(maps.Keys(variants)) {
+		list("memory, "+name, suite.Withheld(memory, variants[name]))
 	}
 	golden(t, filepath.Join("testdata", "withheld.golden"), out.String())
 }

@@ -56,7 +56,7 @@ func faults(t *testing.T, a adapter, on setting) {
 		for _, how := range []fault{errorBefore, doneThenErr, hang} {
 			for _, op := range operations {
 				t.Run(fmt.Sprintf("%s/%s/%s", verb, how, op.name), func(t *testing.T) {
-					f := newFixture(t, a, on, func(c *core.Config) { c.StoreTimeout = 20 * time.Millisecond })
+					f := newFixture(t, a, on, func(c *core.Config) { c.StoreTimeout = 5 * time.Millisecond })
 					op.under(f, verb, how)
 				})
 			}

@@ -101,6 +101,21 @@ var life = []scenario{
 			f.Errorf("after two logins at once: %s", a.body)
 		}
 	}},
+	{name: "a double click logs in, once and again", needs: queueing, run: func(f *fixture) {
+		g := newGate()
+		s := f.serve(map[string]handler{"/login-slowly": func(x *call) { x.User(); g.pass(); x.Login("alice"); x.text(200, "hello") }})
+		b := s.browser()
+		b.get("/set?a=1").sets()
+		first := b.begin("/login-slowly")
+		g.reached(f)
+		second := b.begin("/login?user=alice")
+		close(g.open)
+		first().is(200, "hello").sets()
+		second().is(200, "hello").sets()
+		if a := b.get("/read"); a.body != "alice" && a.body != "alice a=1" {
+			f.Errorf("after two logins: %s", a.body)
+		}
+	}},
 	{name: "a login whose session ended meanwhile begins a new one", needs: Revoking | overlapping, run: func(f *fixture) {
 		g := newGate()
 		s := f.serve(map[string]handler{"/login-slowly": func(x *call) {

@@ -75,8 +75,8 @@ func (p *probe) writes() []string {
 	return slices.DeleteFunc(p.take(), func(verb string) bool { return verb == load })
 }
 
-// do makes a call. The stores inside are in memory: only a fault can run into
-// the deadline, so a slow machine cannot.
+// do makes a call. It keeps the deadline from the store inside: only a fault can
+// run into it, so a slow machine cannot.
 func (p *probe) do(ctx context.Context, verb string, call func(context.Context) error) error {
 	p.mu.Lock()
 	p.calls = append(p.calls, verb)

@@ -74,6 +74,8 @@ func (p Power) String() string {
 type Variant struct {
 	// Exclusive is core.Config's.
 	Exclusive bool
+	// Header has the token travel in a header instead of a cookie.
+	Header bool
 	// Config changes the configuration further, in ways that change nothing
 	// of what a client sees. It may be nil.
 	Config func(*core.Config)
@@ -94,12 +96,18 @@ func settingOf(s Store, v Variant) setting {
 	} else {
 		can |= overlapping
 	}
+	if v.Header {
+		return setting{s, v, byHeader, can}
+	}
 	return setting{s, v, byCookie, can | cookies}
 }
 
 // configure makes the configuration that of the variant.
 func (s setting) configure(cfg *core.Config) {
 	cfg.Exclusive = s.Exclusive
+	if s.Header {
+		cfg.Transport = core.HeaderTransport(headerName)
+	}
 	if s.Config != nil {
 		s.Config(cfg)
 	}
@@ -201,6 +209,9 @@ func (s setting) goldenFile() string {
 		name = "cookie-revocable"
 	default:
 		name = "cookie"
+	}
+	if s.Header {
+		name += "-header"
 	}
 	return name + ".golden"
 }

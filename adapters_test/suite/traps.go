@@ -1,10 +1,14 @@
 package suite
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 
@@ -197,4 +201,46 @@ var traps = []scenario{
 		}()
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 	}},
+}
+
+// uploads checks that the temporary files of an upload go with the request,
+// although net/http knows another copy of that.
+func uploads(f *fixture) {
+	var file string
+	s := f.serve(map[string]handler{"/upload": func(x *call) {
+		if err := x.r.ParseMultipartForm(1); err != nil {
+			f.Error(err)
+			return
+		}
+		part, err := x.r.MultipartForm.File["file"][0].Open()
+		if err != nil {
+			f.Error(err)
+			return
+		}
+		defer part.Close()
+		if on, ok := part.(*os.File); ok {
+			file = on.Name()
+		}
+		x.text(200, "ok")
+	}})
+	s.server.Client().Transport.(*http.Transport).MaxConnsPerHost = 1
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, _ := form.CreateFormFile("file", "large.txt")
+	part.Write(bytes.Repeat([]byte("x"), 4<<10)) // beyond what is held in memory
+	form.Close()
+	b := s.browser()
+	b.get("/upload", method("POST"), func(r *http.Request) {
+		r.Body = io.NopCloser(&body)
+		r.Header.Set("Content-Type", form.FormDataContentType())
+	}).is(200, "ok")
+	if file == "" {
+		f.Fatal("the upload was not written to a file")
+	}
+	// The connection serves another request only when it is done with this one.
+	b.get("/static")
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		f.Errorf("%s is still there: %v", file, err)
+		os.Remove(file)
+	}
 }
