@@ -33,7 +33,8 @@ func (m *Manager) Exists(ctx context.Context, id ID) (bool, error) {
 	if m.carrier != nil {
 		return false, unsupported("find a session by its ID", m.store)
 	}
-	_, reason, err := m.fetch(ctx, id, m.now())
+	var rec Record
+	reason, err := m.fetch(ctx, id, m.now(), &rec)
 	return reason == "" && err == nil, err
 }
 
@@ -41,7 +42,7 @@ func (m *Manager) Exists(ctx context.Context, id ID) (bool, error) {
 // without touching it; an expired one counts as none. In a handler behind the
 // middleware, ask the session itself. An error means that the store failed.
 func (m *Manager) HasSession(ctx context.Context, r *http.Request) (bool, error) {
-	s := &Session{m: m, ctx: ctx, lines: m.receive(r), now: m.now()}
+	s := &Session{m: m, ctx: ctx, lines: m.receive(r), state: &state{now: m.now()}}
 	if err := s.find(); err != nil {
 		return false, err
 	}
@@ -62,7 +63,7 @@ func (m *Manager) Valid(ctx context.Context, id ID) error {
 // its token. It never creates a session: its errors are those of
 // [Manager.Valid].
 func (m *Manager) Load(ctx context.Context, id ID) (*Session, error) {
-	s := &Session{m: m, ctx: ctx, free: true, phase: committed, loaded: true, now: m.now()}
+	s := &Session{m: m, ctx: ctx, free: true, phase: committed, loaded: true, state: &state{now: m.now()}}
 	rec, err := m.live(ctx, id, s.now)
 	if err != nil {
 		return nil, err
@@ -77,7 +78,8 @@ func (m *Manager) live(ctx context.Context, id ID, now time.Time) (Record, error
 	if m.carrier != nil {
 		return Record{}, unsupported("find a session by its ID", m.store)
 	}
-	rec, reason, err := m.fetch(ctx, id, now)
+	var rec Record
+	reason, err := m.fetch(ctx, id, now, &rec)
 	switch {
 	case err != nil:
 	case reason == ReasonExpired:

@@ -149,8 +149,7 @@ func cutHead(data []byte) (major byte, n uint64, rest []byte, ok bool) {
 	return 0, 0, nil, false
 }
 
-// decodeScalar decodes into a pointer to a scalar, or to an interface that is
-// nil, what the library would accept for it. ok is false for anything else,
+// decodeScalar decodes into a pointer to a scalar, or to an interface, what the library would accept for it. ok is false for anything else,
 // and into is as it was.
 func decodeScalar(data []byte, into any) (ok bool) {
 	switch into := into.(type) {
@@ -177,9 +176,6 @@ func decodeScalar(data []byte, into any) (ok bool) {
 		}
 		return false
 	case *any:
-		if *into != nil {
-			return false
-		}
 		if text, ok := textOf(data); ok {
 			*into = string(text)
 			return true

@@ -372,7 +372,8 @@ func (s *Session) refresh() {
 	if m.carrier == nil && s.reseal && s.phase == open {
 		// If the token was replaced meanwhile, the browser may already have
 		// the new one: do not send it the old.
-		now, reason, err := m.fetch(s.ctx, s.rec.ID, s.now)
+		var now Record
+		reason, err := m.fetch(s.ctx, s.rec.ID, s.now, &now)
 		if err == nil && reason == "" && s.tok.proves(&now.Proof) {
 			if line, err := s.sealed(&s.rec, s.tok); err == nil {
 				s.cookie, s.line, s.reseal = setCookie, line, false
@@ -435,7 +436,8 @@ func (s *Session) settle(next Record, tok token) {
 // operations on it. ErrNotFound means that the session is not this request's
 // any more: it ended, or its token was replaced.
 func (s *Session) reload() error {
-	rec, reason, err := s.m.fetch(s.ctx, s.rec.ID, s.m.now())
+	var rec Record
+	reason, err := s.m.fetch(s.ctx, s.rec.ID, s.m.now(), &rec)
 	if err != nil {
 		return err
 	}

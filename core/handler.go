@@ -32,6 +32,7 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 		return
 	}
 	e := &exchange{ctx: r.Context(), inner: w, outer: r}
+	e.request = *r.WithContext((*exchangeContext)(e))
 	e.session.m = m
 	e.session.ctx = e.ctx
 	e.session.lines = m.receive(r)
@@ -39,15 +40,14 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 	if e.session.path == "" {
 		e.session.path = mountPath(r)
 	}
-	e.request = r.WithContext((*exchangeContext)(e))
-	e.session.request = e.request
+	e.session.request = &e.request
 	defer e.end()
 	out := e.writer()
 	if !e.rejected(out) {
 		if m.onStart != nil {
-			e.session.report(m.onStart(e.request, &e.session))
+			e.session.report(m.onStart(&e.request, &e.session))
 		}
-		next(out, e.request)
+		next(out, &e.request)
 	}
 	e.returned = true
 }
@@ -55,28 +55,29 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 // rejected lets the application answer a request whose cookie was refused.
 func (e *exchange) rejected(w http.ResponseWriter) bool {
 	m := e.session.m
-	if m.onRejected == nil || !m.HasCookie(e.request) {
+	if m.onRejected == nil || !m.HasCookie(&e.request) {
 		return false
 	}
 	reason := e.session.Rejected()
-	return reason != "" && m.onRejected(w, e.request, reason)
+	return reason != "" && m.onRejected(w, &e.request, reason)
 }
 
-// exchange is everything that one request needs, in one allocation: it is the
-// request's context, its session and the writer of its response.
+// exchange is everything that a request needs which does not use its session,
+// in one allocation: it is the request's context, the request that the handler
+// sees, its session and the writer of its response.
 type exchange struct {
 	ctx      context.Context // of the request that came in
 	session  Session
 	inner    http.ResponseWriter
 	outer    *http.Request // as it came in
-	request  *http.Request // as the handler sees it
+	request  http.Request  // as the handler sees it
 	failure  error         // why the handler's answer was replaced
 	begun    bool          // the response header is decided
 	ending   bool          // Config.OnEnd was called
 	failed   bool          // the status of the answer discards the changes
 	hijacked bool
-	vary     [1]string // the header's value, without an allocation of its own
 	returned bool      // the handler did not panic
+	vary     [1]string // the header's value, without an allocation of its own
 }
 
 // begin commits, once, before the response header is sent. An error means that
@@ -87,7 +88,7 @@ func (e *exchange) begin(status int) error {
 	}
 	if m := e.session.m; m.onEnd != nil && !e.ending && !m.failed(status) {
 		e.ending = true
-		e.session.report(m.onEnd(e.request, &e.session))
+		e.session.report(m.onEnd(&e.request, &e.session))
 	}
 	err := e.commit(status)
 	e.begun = true // not before: a store that panics has not saved
@@ -112,7 +113,7 @@ func (e *exchange) commit(status int) (err error) {
 		s.fail(err)
 		s.discard()
 	}
-	if e.hijacked && err == nil && s.owed && s.cookie == setCookie {
+	if e.hijacked && err == nil && s.loaded && s.owed && s.cookie == setCookie {
 		err = s.late(ErrLate) // an earlier Save counted on a header
 	}
 	if !e.hijacked || err != nil {
@@ -169,7 +170,7 @@ func (e *exchange) writeHeader() {
 func (e *exchange) fail(err error) {
 	e.failure = err
 	if !errors.Is(err, ErrGone) && err != e.session.loadErr { // those were told already
-		e.session.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: e.session.rec.ID, Err: err})
+		e.session.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: e.session.id(), Err: err})
 	}
 	e.hijacked = false // it was about to be; the connection still is an HTTP one
 	h := e.inner.Header()
@@ -178,7 +179,7 @@ func (e *exchange) fail(err error) {
 		delete(h, name)
 	}
 	h["Cache-Control"] = []string{"no-store"}
-	e.session.m.onError(e.inner, e.request, err)
+	e.session.m.onError(e.inner, &e.request, err)
 }
 
 // end runs when the handler has returned or panicked.
@@ -218,7 +219,7 @@ func (e *exchange) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.phase = ended
-	if s.unlock != nil {
+	if s.state != nil && s.unlock != nil {
 		s.unlock()
 	}
 	// A ServeMux inside tells the pattern to the copy; logs outside want it.

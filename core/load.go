@@ -13,6 +13,9 @@ func (s *Session) load() {
 	if s.loaded {
 		return
 	}
+	if s.state == nil {
+		s.state = new(state)
+	}
 	s.now = s.m.now()
 	var err error
 	if !s.m.disabled {
@@ -48,7 +51,7 @@ func (s *Session) blank() {
 	}
 	if !s.inited {
 		s.inited = true
-		draft := &Session{m: s.m, ctx: s.ctx, loaded: true, now: s.now}
+		draft := &Session{m: s.m, ctx: s.ctx, loaded: true, state: &state{now: s.now}}
 		s.m.init(s.request, draft)
 		draft.flush("")
 		if draft.err != nil {
@@ -86,8 +89,9 @@ func (m *Manager) presented(lines []string, yield func(value string) bool) {
 type candidate struct {
 	rec      Record
 	tok      token
-	readOnly bool
-	old      bool // its seal
+	readOnly bool      // the cookie was the one before the last rotation
+	reseal   bool      // the cookie was sealed with an old secret
+	scratch  [120]byte // to open the seal of a token in, without an allocation; see gcmSealer.Open
 }
 
 // find tries every cookie of the name: junk that somebody planted beside the
@@ -98,34 +102,39 @@ func (s *Session) find() error {
 		err   error
 		tries int
 		extra []Record
+		told  ID // for the event, if no session is found
 	)
 	s.m.presented(s.lines, func(value string) bool {
 		if tries++; tries > maxCandidates {
 			return false
 		}
-		var c candidate
+		c := &s.candidate // the first is mostly the only one, so it needs no copy
+		if s.found {
+			c = new(candidate)
+		}
 		var reason Reason
-		if c, reason, err = s.m.open(s.ctx, value, s.now); err != nil {
+		if reason, err = s.m.open(s.ctx, value, s.now, c); err != nil {
 			return false
 		}
 		switch {
 		case reason != "":
 			if reason.rank() > s.reason.rank() {
-				s.reason = reason
-				s.rec.ID = c.rec.ID // for the event
+				s.reason, told = reason, c.rec.ID
 			}
+			*c = candidate{}
 		case !s.found:
-			s.found, s.rec, s.tok, s.readOnly, s.reseal = true, c.rec, c.tok, c.readOnly, c.old
+			s.found = true
 		case c.rec.ID == s.rec.ID && s.m.carrier == nil:
-			s.reseal = s.reseal && c.old
+			reseal := s.reseal && c.reseal
 			// A rotation between two loads makes the second the one to trust.
 			if s.readOnly && !c.readOnly || c.rec.Generation > s.rec.Generation {
-				s.rec, s.tok, s.readOnly, s.reseal = c.rec, c.tok, c.readOnly, c.old
+				s.candidate, reseal = *c, c.reseal
 			}
+			s.reseal = reseal
 		case c.rec.ID == s.rec.ID:
 			// Copies of one cookie-only session: the newest counts.
 			if cmp.Or(cmp.Compare(c.rec.Generation, s.rec.Generation), cmp.Compare(c.rec.Version, s.rec.Version)) > 0 {
-				s.rec, s.reseal = c.rec, c.old
+				s.candidate = *c
 			}
 		default:
 			extra = append(extra, c.rec)
@@ -137,11 +146,12 @@ func (s *Session) find() error {
 	}
 	if len(extra) > 0 {
 		s.rivals = append(extra, s.rec)
-		s.found, s.rec, s.tok, s.reason = false, Record{}, token{}, ReasonDuplicate
-		s.readOnly, s.reseal = false, false
+		s.found, s.candidate, s.reason, told = false, candidate{}, ReasonDuplicate, ID{}
 	}
 	if s.found {
 		s.reason, s.returning, s.seen = "", true, s.rec.Version
+	} else {
+		s.rec.ID = told
 	}
 	return nil
 }
@@ -163,48 +173,47 @@ func (r Reason) rank() int {
 
 // open turns a cookie's value into a session: seal first, store second, so
 // that junk never reaches the store. An error means that the store failed.
-func (m *Manager) open(ctx context.Context, value string, now time.Time) (c candidate, reason Reason, err error) {
+func (m *Manager) open(ctx context.Context, value string, now time.Time, c *candidate) (reason Reason, err error) {
 	if value == "" || len(value) > maxCookie {
-		return c, ReasonMalformed, nil
+		return ReasonMalformed, nil
 	}
 	if m.carrier != nil {
-		return m.openCarried(ctx, value, now)
+		return m.openCarried(ctx, value, now, c)
 	}
-	var buf [len(c.tok) + 16]byte
-	plain, old, err := m.sealer.Open(buf[:0], value)
+	plain, old, err := m.sealer.Open(c.scratch[:0], value)
 	if err != nil {
-		return c, unsealed(value), nil
+		return unsealed(value), nil
 	}
 	if len(plain) != len(c.tok) {
-		return c, ReasonMalformed, nil
+		return ReasonMalformed, nil
 	}
 	copy(c.tok[:], plain)
-	c.old = old
-	c.rec, reason, err = m.fetch(ctx, c.tok.id(), now)
+	reason, err = m.fetch(ctx, c.tok.id(), now, &c.rec)
 	if reason != "" || err != nil {
-		return c, reason, err
+		return reason, err
 	}
 	if c.tok.proves(&c.rec.Proof) {
-		return c, "", nil
+		c.reseal = old
+		return "", nil
 	}
 	if now.Before(c.rec.PreviousUntil) && c.tok.proves(&c.rec.Previous) {
-		c.readOnly, c.old = true, false
-		return c, "", nil
+		c.readOnly = true
+		return "", nil
 	}
-	return c, ReasonRotated, nil
+	return ReasonRotated, nil
 }
 
 // fetch loads a record and judges it. The reason says why it is as good as
 // absent; an error means that the store failed.
-func (m *Manager) fetch(ctx context.Context, id ID, now time.Time) (rec Record, reason Reason, err error) {
+func (m *Manager) fetch(ctx context.Context, id ID, now time.Time, rec *Record) (reason Reason, err error) {
 	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
-	rec, err = m.store.Load(ctx, id)
-	reason, err = m.judge(&rec, err, now)
+	*rec, err = m.store.Load(ctx, id)
+	reason, err = m.judge(rec, err, now)
 	if rec.ID.IsZero() {
 		rec.ID = id // for the event
 	}
-	return rec, reason, err
+	return reason, err
 }
 
 // judge sorts the answer of a Load or Unpack.
@@ -229,22 +238,23 @@ func (m *Manager) judge(rec *Record, err error, now time.Time) (Reason, error) {
 	return "", nil
 }
 
-func (m *Manager) openCarried(ctx context.Context, value string, now time.Time) (c candidate, reason Reason, err error) {
+func (m *Manager) openCarried(ctx context.Context, value string, now time.Time, c *candidate) (reason Reason, err error) {
 	plain, old, err := m.sealer.Open(nil, value)
 	if err != nil {
-		return c, unsealed(value), nil
+		return unsealed(value), nil
 	}
 	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
-	rec, err := m.carrier.Unpack(ctx, plain)
+	c.rec, err = m.carrier.Unpack(ctx, plain)
 	if errors.Is(err, ErrNotFound) {
-		return candidate{rec: rec}, ReasonRevoked, nil // for the event
+		return ReasonRevoked, nil
 	}
-	reason, err = m.judge(&rec, err, now)
-	if reason == "" && err == nil && (rec.CreatedAt.After(now.Add(maxSkew)) || rec.LastAccess.After(now.Add(maxSkew))) {
+	reason, err = m.judge(&c.rec, err, now)
+	if reason == "" && err == nil && (c.rec.CreatedAt.After(now.Add(maxSkew)) || c.rec.LastAccess.After(now.Add(maxSkew))) {
 		reason = ReasonMalformed
 	}
-	return candidate{rec: rec, old: old}, reason, err
+	c.reseal = old
+	return reason, err
 }
 
 // unsealed says why no sealer opened a value: one with bytes outside the
@@ -277,6 +287,6 @@ func (s *Session) acquire() error {
 	}
 	s.unlock = unlock
 	s.now = s.m.now()
-	s.found, s.reason, s.rec, s.returning = false, "", Record{}, false
+	s.found, s.reason, s.candidate, s.returning = false, "", candidate{}, false
 	return s.find()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -80,16 +81,13 @@ func (s *gcmSealer) Open(dst []byte, value string) ([]byte, bool, error) {
 	if len(value) == 0 || len(value) > s.maxLen {
 		return nil, false, errSeal
 	}
+	// The sealed bytes lie behind the room for the plain ones, in the same
+	// array: no allocation if dst has room for both, and else one.
 	room := base64.RawURLEncoding.DecodedLen(len(value))
-	if dst == nil {
-		room *= 2 // for the plain text too
-	}
-	sealed, ok := appendCanonical(make([]byte, 0, room), rawStrict, value)
+	dst = slices.Grow(dst, 2*room)
+	sealed, ok := appendCanonical(dst[len(dst)+room:len(dst)+room], rawStrict, value)
 	if !ok {
 		return nil, false, errSeal
-	}
-	if dst == nil {
-		dst = sealed[len(sealed):]
 	}
 	for i, aead := range s.aeads {
 		if plain, err := aead.Open(dst, nil, sealed, nil); err == nil {

@@ -20,25 +20,28 @@ type Session struct {
 	request *http.Request   // as the handler sees it
 	lines   []string        // its Cookie headers, or what the transport found
 	path    string          // of the cookie
-	free    bool            // not of an HTTP request: see Manager.Load
 
-	mu    sync.Mutex
-	phase phase
-	err   error // the first failure; see Err
+	mu      sync.Mutex
+	free    bool // not of an HTTP request: see Manager.Load
+	phase   phase
+	loaded  bool
+	err     error // the first failure; see Err
+	loadErr error
 
+	*state // nil until the first use
+}
+
+// state is what a session is once it is used. Most of a session's bytes are
+// here, so that a request which never asks for its session allocates few.
+type state struct {
 	// What was found.
-	loaded    bool
-	loadErr   error
+	candidate
 	now       time.Time // of the load, then of the last commit; every time of this request derives from it
 	found     bool      // rec is stored, and is this session
 	returning bool      // a cookie brought it
-	readOnly  bool      // the cookie was the one before the last rotation
-	reseal    bool      // the cookie was sealed with an old secret
-	rec       Record
 	inited    bool
-	first     []byte // the values of a session that is not stored: Config.Init
-	seen      uint64 // rec.Version as the handler knew it
-	tok       token
+	first     []byte   // the values of a session that is not stored: Config.Init
+	seen      uint64   // rec.Version as the handler knew it
 	rivals    []Record // the different valid sessions of one request
 	reason    Reason
 	unlock    func()
@@ -50,14 +53,14 @@ type Session struct {
 	force   bool    // MarkDirty
 	rotate  bool
 	login   bool
+	counted bool // this request is in rec.Requests
 	user    string
 	limits  limits
-	counted bool // this request is in rec.Requests
 
 	cookie cookieAction
+	owed   bool          // without the line the client loses what was stored
 	line   string        // what to send, if cookie is setCookie: a Set-Cookie line, or the value for the transport
 	life   time.Duration // how long the client is to keep it
-	owed   bool          // without that line the client loses what was stored
 }
 
 // phase is how far the response is.
@@ -224,7 +227,9 @@ func (s *Session) Requests() uint64 {
 // or "" if it was, or if there was none.
 func (s *Session) Rejected() Reason {
 	defer s.lock()()
-	s.use(false)
+	if s.use(false); s.state == nil {
+		return ""
+	}
 	return s.reason
 }
 
@@ -396,10 +401,7 @@ func (s *Session) Save(ctx context.Context) error {
 // String, GoString and LogValue show the ID and nothing else.
 func (s *Session) String() string {
 	defer s.lock()()
-	if !s.found {
-		return "sessions.Session()"
-	}
-	return "sessions.Session(" + s.rec.ID.String() + ")"
+	return "sessions.Session(" + s.id().String() + ")"
 }
 
 // GoString is String: %#v shows no more than %v does.
@@ -465,9 +467,17 @@ func (s *Session) late(err error) error {
 	first := s.err == nil
 	s.fail(err)
 	if first {
-		s.m.emit(s.ctx, Event{Kind: EventLateChange, ID: s.rec.ID, Err: err})
+		s.m.emit(s.ctx, Event{Kind: EventLateChange, ID: s.id(), Err: err})
 	}
 	return err
+}
+
+// id names the session for events, which may concern one that was never used.
+func (s *Session) id() ID {
+	if s.state == nil || !s.found {
+		return ID{}
+	}
+	return s.rec.ID
 }
 
 // forget makes the session a fresh and empty one.
@@ -499,6 +509,9 @@ func (s *Session) hideCookie() {
 
 // discard drops all changes.
 func (s *Session) discard() {
+	if s.state == nil {
+		return
+	}
 	s.ops, s.changes, s.lives = nil, nil, nil
 	s.force, s.rotate, s.login, s.user = false, false, false, ""
 	s.limits = limits{}
