@@ -36,10 +36,12 @@ var policy = map[string][]string{
 	"adapters/echo5session": {"core", "github.com/labstack/echo/v5"},
 	"adapters/chisession":   {"core"},
 
-	"stores/memorystore": {"core"},
+	"stores/internal/expiry": {"core"},
+
+	"stores/memorystore": {"core", "stores/internal/expiry"},
 	"stores/cookiestore": {"core"},
-	"stores/filestore":   {"core"},
-	"stores/sqlstore":    {"core"}, // database/sql, and no driver
+	"stores/filestore":   {"core", "stores/internal/expiry"},
+	"stores/sqlstore":    {"core", "stores/internal/expiry"}, // database/sql, and no driver
 	"stores/redisstore":  {"core", "github.com/redis/rueidis"},
 	"stores/storetest":   {"core"},
 

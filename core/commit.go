@@ -317,6 +317,7 @@ func (s *Session) removeEmpty() error {
 		dead := s.rec
 		dead.Version++
 		dead.Values, dead.User, dead.Deadline, dead.ExpiresAt = nil, "", s.now, s.now
+		dead.IdleTimeout = 0 // see Manager.expired
 		if err = m.store.Update(ctx, dead); err == nil {
 			// It is over; what is left of it will be swept if this fails.
 			m.store.Delete(ctx, s.rec.ID)

@@ -17,7 +17,7 @@ const (
 	EventConflict     EventKind = "conflict"      // an update met another version, and will be tried again
 	EventRegenerated  EventKind = "regenerated"   // token replaced
 	EventLogin        EventKind = "login"         // user recorded, token replaced
-	EventDestroyed    EventKind = "destroyed"     // ended; Reason says why
+	EventDestroyed    EventKind = "destroyed"     // ended, once for each session; Reason says why
 	EventExpired      EventKind = "expired"       // presented after a limit
 	EventRejected     EventKind = "rejected"      // a cookie was not accepted; Reason says why
 	EventGone         EventKind = "gone"          // changes refused: ended or rotated by another request
@@ -42,12 +42,16 @@ const (
 	ReasonRevoked   Reason = "revoked"   // on the revocation list of a cookie-only store
 )
 
-// Why a session ended.
+// Why a session ended. Of those that nobody ended only a store that is an
+// [Expirer] can tell: it removes them, and one node of all reports each.
 const (
-	ReasonLogout  Reason = "logout"  // Session.Destroy
-	ReasonRevoke  Reason = "revoke"  // Manager.Revoke, RevokeUser
-	ReasonEmptied Reason = "emptied" // it lost its last value
-	ReasonLimit   Reason = "limit"   // its user logged in more often than Config.MaxPerUser allows
+	ReasonLogout   Reason = "logout"   // Session.Destroy
+	ReasonRevoke   Reason = "revoke"   // Manager.Revoke, RevokeUser
+	ReasonEmptied  Reason = "emptied"  // it lost its last value
+	ReasonIdle     Reason = "idle"     // not used for its idle limit, and presented afterwards
+	ReasonAbsolute Reason = "absolute" // beyond its absolute limit, and presented afterwards
+	ReasonSweep    Reason = "sweep"    // beyond a limit, and removed before anybody presented it
+	ReasonLimit    Reason = "limit"    // its user logged in more often than Config.MaxPerUser allows
 )
 
 // Event is one thing that happened. It carries no token, secret or value; an

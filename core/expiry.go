@@ -1,6 +1,10 @@
 package core
 
-import "time"
+import (
+	"context"
+	"log/slog"
+	"time"
+)
 
 const (
 	// MaxLifetime caps every limit of a session: browsers keep no cookie for
@@ -47,3 +51,37 @@ func (m *Manager) wantsTouch(r *Record, now time.Time) bool {
 
 // limit caps a lifetime that an application asks for.
 func limit(d time.Duration) time.Duration { return min(d, MaxLifetime) }
+
+// expire has the record of a session that was presented after its end removed
+// (feature PX11). Where that fails, a sweep will.
+func (m *Manager) expire(ctx context.Context, id ID) {
+	if m.expirer == nil {
+		return
+	}
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	_ = m.expirer.Expire(ctx, id)
+}
+
+// watchExpiry reports the sessions that nobody ended, if somebody listens: a
+// store that has to tell which records it removes needs longer for it.
+func (m *Manager) watchExpiry() {
+	m.unwatch = func() {}
+	if m.expirer != nil && (m.onEvent != nil || m.log.Enabled(context.Background(), slog.LevelDebug)) {
+		m.unwatch = m.expirer.NotifyExpired(m.expired)
+	}
+}
+
+// expired reports the end of a session that expired.
+func (m *Manager) expired(ctx context.Context, rec Record, swept bool) {
+	why := ReasonAbsolute
+	switch {
+	case rec.IdleTimeout == 0:
+		return // emptied, and reported as that: see Session.removeEmpty
+	case swept:
+		why = ReasonSweep
+	case rec.ExpiresAt.Before(rec.Deadline):
+		why = ReasonIdle
+	}
+	m.emit(ctx, Event{Kind: EventDestroyed, ID: rec.ID, User: rec.User, Reason: why})
+}

@@ -34,6 +34,7 @@ func (s *Session) load() {
 		s.m.emit(s.ctx, Event{Kind: EventLoaded, ID: s.rec.ID, User: s.rec.User})
 	case s.reason == ReasonExpired:
 		s.m.emit(s.ctx, Event{Kind: EventExpired, ID: s.rec.ID, Reason: s.reason})
+		s.m.expire(s.ctx, s.rec.ID)
 	case s.reason != "":
 		s.m.emit(s.ctx, Event{Kind: EventRejected, ID: s.rec.ID, Reason: s.reason})
 	}

@@ -18,6 +18,8 @@ type Manager struct {
 	carrier     Carrier        // the store, if records travel in the cookie
 	deleter     VersionDeleter // or nil
 	locker      Locker         // or nil
+	expirer     Expirer        // or nil
+	unwatch     func()         // the expirer
 	nonBlocking bool
 
 	sealer     Sealer
@@ -91,6 +93,7 @@ func New(cfg Config) (*Manager, error) {
 	m.carrier, _ = power[Carrier](cfg.Store)
 	m.deleter, _ = power[VersionDeleter](cfg.Store)
 	m.locker, _ = power[Locker](cfg.Store)
+	m.expirer, _ = power[Expirer](cfg.Store)
 	if n, ok := cfg.Store.(NonBlocking); ok {
 		m.nonBlocking = n.NonBlocking()
 	}
@@ -107,6 +110,7 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: Sealer: %w", ErrConfig, err)
 	}
+	m.watchExpiry()
 	return m, nil
 }
 
@@ -148,6 +152,7 @@ func (m *Manager) CookieName() string { return m.cookie.Name }
 
 // Close closes the store, if it can be closed. Requests under way may fail.
 func (m *Manager) Close() error {
+	defer m.unwatch()
 	if c, ok := power[io.Closer](m.store); ok {
 		return c.Close()
 	}

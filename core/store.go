@@ -166,6 +166,27 @@ type Sweeper interface {
 	Sweep(ctx context.Context, from, to time.Time) (int, error)
 }
 
+// Expirer is a [Store] that removes an expired record when one is met, and
+// tells of every one that goes: what the events of ReasonIdle, ReasonAbsolute
+// and ReasonSweep are made of.
+type Expirer interface {
+	// Expire removes the record of id if it has expired. A live one stays,
+	// even if it was prolonged a moment ago. Nothing there is no error.
+	Expire(ctx context.Context, id ID) error
+
+	// NotifyExpired has fn called with each expired record that this store
+	// removes from now on, until cancel is called. Whatever removes a record,
+	// and however many nodes try, one of them tells of it, and once: swept is
+	// false if a call about this very ID did (Expire, Delete), with the
+	// context of that call, and true if it was among others (a sweep, or to
+	// make room). Values may be left out. No lock of the store is held
+	// meanwhile, so that fn may use it, but not close it.
+	//
+	// An expired record that Create replaces may go untold, and so may what is
+	// removed at the moment when the process dies or its connection breaks.
+	NotifyExpired(fn func(ctx context.Context, rec Record, swept bool)) (cancel func())
+}
+
 // VersionDeleter is a [Store] that can delete by compare-and-swap. The
 // manager uses it to end a session that lost its last value; without it, it
 // first marks the record as expired with an Update, then deletes it.

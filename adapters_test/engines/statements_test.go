@@ -164,6 +164,72 @@ func TestSweepTogether(t *testing.T) {
 	})
 }
 
+// Feature W24: of many nodes that meet and sweep the same expired records, one
+// tells of each, and once.
+func TestExpiredToldOnce(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		const expired, nodes = 300, 3
+		ctx, table, dsn := t.Context(), newTable(), d.dsn(t)
+		var mu sync.Mutex
+		told := map[core.ID]int{}
+		var stores []*sqlstore.Store
+		for range nodes {
+			s := d.store(t, d.open(t, dsn), sqlstore.Config{Table: table, SweepBatch: 20})
+			s.NotifyExpired(func(_ context.Context, rec core.Record, _ bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				told[rec.ID]++
+				if rec.User != "ann" {
+					t.Errorf("told of a record of %q", rec.User)
+				}
+			})
+			stores = append(stores, s)
+		}
+		var ids []core.ID
+		for i := range expired {
+			rec := newRecord(i, "ann")
+			rec.ExpiresAt = rec.CreatedAt.Add(-time.Second - time.Duration(i)*time.Millisecond)
+			create(t, stores[0], rec)
+			ids = append(ids, rec.ID)
+		}
+		live := newRecord(1<<20, "ann")
+		create(t, stores[0], live)
+		var all sync.WaitGroup
+		for i, s := range stores {
+			all.Go(func() {
+				if _, err := s.Sweep(ctx, time.Time{}, time.Now()); err != nil {
+					t.Errorf("Sweep: %v", err)
+				}
+			})
+			all.Go(func() {
+				for n := range ids {
+					id := ids[(n*7+i*100)%len(ids)]
+					var err error
+					if n%3 == 0 {
+						_, err = s.Delete(ctx, id)
+					} else {
+						err = s.Expire(ctx, id)
+					}
+					if err != nil {
+						t.Errorf("Expire or Delete during a sweep: %v", err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		for _, id := range ids {
+			if told[id] != 1 {
+				t.Fatalf("told of a record %d times", told[id])
+			}
+		}
+		if len(told) != expired {
+			t.Errorf("told of %d records, want %d", len(told), expired)
+		}
+		wantCount(t, stores[0], 1)
+	})
+}
+
 // A sweep on PostgreSQL does not wait for a record that somebody else has locked.
 // Fails without SKIP LOCKED.
 func TestSweepSkipsLocked(t *testing.T) {

@@ -73,6 +73,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/internal/expiry"
 )
 
 // Config describes a [Store]. Only Dir is required; the zero value of every
@@ -108,7 +109,7 @@ const (
 // concurrent use, and any number of stores, in this process or in others, may
 // use one directory.
 //
-// It also is a [core.UserLister], [core.Lister], [core.Sweeper],
+// It also is a [core.UserLister], [core.Lister], [core.Sweeper], [core.Expirer],
 // [core.VersionDeleter] and [core.Locker]. It is no [core.Counter]: to count
 // means to go through all sessions, which is what [Store.List] is for.
 type Store struct {
@@ -117,6 +118,7 @@ type Store struct {
 	clock   func() time.Time
 	log     *slog.Logger
 	sweeper sweeper
+	told    expiry.Listeners // of records that expired
 
 	// life is held for reading by every call and for writing by Close.
 	life    sync.RWMutex
@@ -132,6 +134,7 @@ var (
 	_ core.Sweeper        = (*Store)(nil)
 	_ core.VersionDeleter = (*Store)(nil)
 	_ core.Locker         = (*Store)(nil)
+	_ core.Expirer        = (*Store)(nil)
 )
 
 var errClosed = errors.New("filestore: the store is closed")

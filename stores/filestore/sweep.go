@@ -43,7 +43,8 @@ type pass struct {
 	ctx      context.Context
 	from, to time.Time
 	removed  int
-	err      error // the first
+	gone     []core.Record // of those, who has yet to be told of
+	err      error         // the first
 	over     bool
 }
 
@@ -57,6 +58,7 @@ func (p *pass) dir(root *os.Root, dir string, fn func(name string) error) {
 		p.over = true
 		return
 	}
+	defer p.tell()
 	defer p.store.life.RUnlock()
 	names, err := p.store.disk.names(root, dir)
 	p.fail(err)
@@ -68,6 +70,12 @@ func (p *pass) dir(root *os.Root, dir string, fn func(name string) error) {
 			return
 		}
 	}
+}
+
+// tell tells of the records that were removed. No lock is held.
+func (p *pass) tell() {
+	p.store.told.Tell(p.ctx, true, p.gone...)
+	p.gone = p.gone[:0]
 }
 
 func (p *pass) fail(err error) {
@@ -143,6 +151,9 @@ func (p *pass) record(name string) error {
 				return err
 			}
 			p.removed++
+			if s.told.Any() {
+				p.gone = append(p.gone, rec)
+			}
 		case rec.User != "":
 			return s.enlist(rec.User, id)
 		}
@@ -186,6 +197,13 @@ func (p *pass) entry(name string) error {
 
 // lock looks at the file of a lock.
 func (p *pass) lock(name string) error { return p.store.locks.clear(name) }
+
+// NotifyExpired has fn called with each expired record that this process
+// removes, until cancel is called; see [core.Expirer]. A loss of power may bring
+// back a record that was just removed; it is then told of again.
+func (s *Store) NotifyExpired(fn func(ctx context.Context, rec core.Record, swept bool)) (cancel func()) {
+	return s.told.Add(fn)
+}
 
 // sweeper sweeps in the background.
 type sweeper struct {

@@ -82,14 +82,40 @@ func (s *Store) Touch(ctx context.Context, id core.ID, access, expires time.Time
 // Delete removes a record, whatever its version, and reports whether a live
 // one was there.
 func (s *Store) Delete(ctx context.Context, id core.ID) (existed bool, err error) {
+	var gone []core.Record
 	err = s.change(ctx, id, func(old *core.Record) error {
 		if old == nil {
 			return nil
 		}
-		existed = s.live(old)
+		if existed = s.live(old); !existed {
+			gone = append(gone, *old)
+		}
 		return s.drop(old, true)
 	})
-	return existed && err == nil, err
+	if err != nil {
+		return false, err
+	}
+	s.told.Tell(ctx, false, gone...)
+	return existed, nil
+}
+
+// Expire removes the record of id if it has expired. It waits no longer than a
+// second for another that changes the record.
+func (s *Store) Expire(ctx context.Context, id core.ID) error {
+	wait, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	var gone []core.Record
+	err := s.change(wait, id, func(old *core.Record) error {
+		if old == nil || s.live(old) {
+			return nil
+		}
+		gone = append(gone, *old)
+		return s.drop(old, false)
+	})
+	if err == nil {
+		s.told.Tell(ctx, false, gone...)
+	}
+	return err
 }
 
 // DeleteVersion removes the live record of id if its version is the given one:

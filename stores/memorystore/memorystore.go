@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/internal/expiry"
 )
 
 // Config describes a [Store]. The zero value is the one for production.
@@ -111,6 +112,7 @@ type Store struct {
 	sweeper sweeper
 	evicted atomic.Uint64
 	expired atomic.Uint64
+	told    expiry.Listeners // of records that expired
 
 	// Locks are taken in this order: a shard's, then the budget's or that
 	// of the users. Nobody holds two shards.
@@ -125,6 +127,7 @@ var (
 	_ core.Sweeper        = (*Store)(nil)
 	_ core.VersionDeleter = (*Store)(nil)
 	_ core.Locker         = (*Store)(nil)
+	_ core.Expirer        = (*Store)(nil)
 	_ core.NonBlocking    = (*Store)(nil)
 	_ core.ProcessLocal   = (*Store)(nil)
 )

@@ -1,6 +1,7 @@
 package memorystore
 
 import (
+	"context"
 	"math"
 
 	"github.com/coatcheck/sessions/core"
@@ -30,6 +31,8 @@ func (s *Store) removeExpired(now int64) bool {
 // how many it removed. The shard holds no more that expired when its bound is
 // after now.
 func (s *Store) expireBatch(sh *shard, now int64) (removed int) {
+	var gone []core.Record
+	defer func() { s.told.Tell(context.Background(), true, gone...) }()
 	sh.mu.Lock()
 	defer sh.unlock()
 	for range batch {
@@ -40,16 +43,21 @@ func (s *Store) expireBatch(sh *shard, now int64) (removed int) {
 		if slot == absent || sh.entries[slot].live(now) {
 			break
 		}
-		s.expire(sh, slot)
+		gone = s.expire(sh, slot, gone)
 		removed++
 	}
 	return removed
 }
 
-// expire removes an entry that has expired. The shard is locked.
-func (s *Store) expire(sh *shard, slot int32) {
+// expire removes an entry that has expired and, if somebody is to be told,
+// appends its record. The shard is locked.
+func (s *Store) expire(sh *shard, slot int32, to []core.Record) []core.Record {
+	if s.told.Any() {
+		to = append(to, sh.entries[slot].record())
+	}
 	s.drop(sh, slot)
 	s.expired.Add(1)
+	return to
 }
 
 // evict removes the least recently used anonymous session of the store, except

@@ -77,6 +77,12 @@ func (sh *shard) settle() bool {
 	return false
 }
 
+// NotifyExpired has fn called with each expired record that the store removes,
+// until cancel is called; see [core.Expirer]. It costs a copy of the record.
+func (s *Store) NotifyExpired(fn func(ctx context.Context, rec core.Record, swept bool)) (cancel func()) {
+	return s.told.Add(fn)
+}
+
 // Close stops removing expired records in the background, waits until that has
 // stopped, and returns nil. The store stays usable, so that requests which
 // outlive the shutdown end well and [Store.Snapshot] may follow: expired
@@ -110,7 +116,7 @@ func (s *Store) Sweep(ctx context.Context, from, to time.Time) (removed int, err
 				return removed, err
 			}
 			n := min(batch, len(rest))
-			removed += s.sweepBatch(sh, rest[:n], first, end)
+			removed += s.sweepBatch(ctx, sh, rest[:n], first, end)
 			rest = rest[n:]
 		}
 	}
@@ -125,7 +131,9 @@ func (sh *shard) due(end int64, to []core.ID) []core.ID {
 	return to
 }
 
-func (s *Store) sweepBatch(sh *shard, due []core.ID, first, end int64) (removed int) {
+func (s *Store) sweepBatch(ctx context.Context, sh *shard, due []core.ID, first, end int64) (removed int) {
+	var gone []core.Record
+	defer func() { s.told.Tell(ctx, true, gone...) }()
 	sh.mu.Lock()
 	defer sh.unlock()
 	for _, id := range due {
@@ -134,7 +142,7 @@ func (s *Store) sweepBatch(sh *shard, due []core.ID, first, end int64) (removed 
 			continue
 		}
 		if t := sh.entries[slot].expires; first <= t && t < end {
-			s.expire(sh, slot)
+			gone = s.expire(sh, slot, gone)
 			removed++
 		}
 	}

@@ -47,7 +47,7 @@ func (s *Store) create(rec *core.Record, now int64) (need int64, err error) {
 	case nil:
 		return 0, core.ErrExists
 	case core.ErrExpired:
-		s.expire(sh, slot)
+		s.expire(sh, slot, nil)
 	}
 	size := recordAmount(rec)
 	if !s.budget.take(size) {
@@ -116,16 +116,31 @@ func (s *Store) Touch(_ context.Context, id core.ID, access, expires time.Time) 
 
 // Delete removes a record, whatever its version, and reports whether it was
 // live. The error is always nil.
-func (s *Store) Delete(_ context.Context, id core.ID) (existed bool, err error) {
-	now := s.now()
+func (s *Store) Delete(ctx context.Context, id core.ID) (existed bool, err error) {
 	sh := s.shard(id)
 	sh.mu.Lock()
-	defer sh.unlock()
-	_, slot, err := sh.find(id, now)
-	if slot != absent {
+	_, slot, err := sh.find(id, s.now())
+	if err == nil {
 		s.drop(sh, slot)
 	}
+	sh.unlock()
+	if err == core.ErrExpired {
+		s.Expire(ctx, id)
+	}
 	return err == nil, nil
+}
+
+// Expire removes the record of id if it has expired. The error is always nil.
+func (s *Store) Expire(ctx context.Context, id core.ID) error {
+	var gone []core.Record
+	sh := s.shard(id)
+	sh.mu.Lock()
+	if _, slot, err := sh.find(id, s.now()); err == core.ErrExpired {
+		gone = s.expire(sh, slot, gone)
+	}
+	sh.unlock()
+	s.told.Tell(ctx, false, gone...)
+	return nil
 }
 
 // DeleteVersion removes the live record of id if its version is the given one:

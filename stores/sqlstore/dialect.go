@@ -14,7 +14,8 @@ const (
 	PostgreSQL Dialect = iota + 1
 	// MySQL is MySQL 8.0 or MariaDB 10.5, or later, with InnoDB.
 	MySQL
-	// SQLite is SQLite 3.24 or later.
+	// SQLite is SQLite 3.24 or later; 3.35 to tell of what expired, see
+	// [Store.NotifyExpired].
 	SQLite
 )
 
@@ -107,7 +108,9 @@ type statements struct {
 	load, create, replace, update, touch    string
 	deleteLive, deleteAny, deleteVersion    string
 	version, listUser, list, count          string
+	expire, expireTell                      string
 	sweep, sweepFind, sweepFound            string
+	sweepTell, sweepOne                     string
 	lock, relock, renew, unlock, sweepLocks string
 }
 
@@ -123,9 +126,12 @@ var common = statements{
 	deleteVersion: "DELETE FROM {table} WHERE id = ? AND version = ? AND expires_at > ?",
 
 	version:  "SELECT version FROM {table} WHERE id = ? AND expires_at > ?",
-	listUser: "SELECT id, version, user_id, last_access, expires_at, {head} FROM {table} WHERE user_id = ? AND expires_at > ?",
-	list: "SELECT id, version, user_id, last_access, expires_at, {head} FROM {table} WHERE id > ? AND expires_at > ?" +
+	listUser: "SELECT " + listedColumns + " FROM {table} WHERE user_id = ? AND expires_at > ?",
+	list: "SELECT " + listedColumns + " FROM {table} WHERE id > ? AND expires_at > ?" +
 		" ORDER BY id LIMIT {listed}",
+	expire:     "DELETE FROM {table} WHERE id = ? AND expires_at <= ?",
+	expireTell: "DELETE FROM {table} WHERE id = ? AND expires_at <= ? RETURNING " + listedColumns,
+
 	count: "SELECT COUNT(*) FROM {table} WHERE expires_at > ?",
 
 	renew:      "UPDATE {locks} SET expires_at = ? WHERE id = ? AND owner = ?",
@@ -134,6 +140,8 @@ var common = statements{
 }
 
 const (
+	listedColumns = "id, version, user_id, last_access, expires_at, {head}" // see row.columns
+
 	insertRecord = "INTO {table} AS old (id, version, user_id, last_access, expires_at, data) VALUES (?, ?, ?, ?, ?, ?)"
 	insertLock   = "INTO {locks} AS old (id, owner, expires_at) VALUES (?, ?, ?)"
 
@@ -155,11 +163,13 @@ func (d Dialect) statements(table string, batch int) statements {
 		// ARRAY makes sure that the subquery runs once.
 		q.sweep = "DELETE FROM {table} WHERE id = ANY (ARRAY(SELECT id FROM {table}" +
 			" WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED))"
+		q.sweepTell = q.sweep + " RETURNING " + listedColumns
 	case SQLite:
 		q.create = "INSERT " + insertRecord + overExpiredRecord
 		q.lock = "INSERT " + insertLock + overExpiredLock
 		q.sweep = "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}" +
 			" WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?)"
+		q.sweepTell = q.sweep + " RETURNING " + listedColumns
 	case MySQL:
 		// ON DUPLICATE KEY UPDATE would not tell, with clientFoundRows, a
 		// row inserted from one left alone. IGNORE makes a taken key no
@@ -175,6 +185,9 @@ func (d Dialect) statements(table string, batch int) statements {
 		q.sweepFind = "SELECT id FROM {table} WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?"
 		q.sweepFound = "DELETE FROM {table} WHERE expires_at + 0 >= ? AND expires_at + 0 < ? AND id IN (" +
 			strings.Repeat("?, ", batch-1) + "?)"
+		q.expireTell = "SELECT " + listedColumns + " FROM {table} WHERE id = ? AND expires_at <= ?"
+		q.sweepTell = "SELECT " + listedColumns + " FROM {table} WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?"
+		q.sweepOne = "DELETE FROM {table} WHERE id = ? AND expires_at >= ? AND expires_at < ?"
 	}
 	for _, s := range q.all() {
 		*s.text = d.bind(d.render(*s.text, table))
@@ -194,6 +207,7 @@ func (q *statements) all() []struct {
 		{"load", &q.load}, {"create", &q.create}, {"replace", &q.replace}, {"update", &q.update}, {"touch", &q.touch},
 		{"deleteLive", &q.deleteLive}, {"deleteAny", &q.deleteAny}, {"deleteVersion", &q.deleteVersion},
 		{"version", &q.version}, {"listUser", &q.listUser}, {"list", &q.list}, {"count", &q.count},
+		{"expire", &q.expire}, {"expireTell", &q.expireTell}, {"sweepTell", &q.sweepTell}, {"sweepOne", &q.sweepOne},
 		{"sweep", &q.sweep}, {"sweepFind", &q.sweepFind}, {"sweepFound", &q.sweepFound},
 		{"lock", &q.lock}, {"relock", &q.relock}, {"renew", &q.renew}, {"unlock", &q.unlock}, {"sweepLocks", &q.sweepLocks},
 	}

@@ -69,6 +69,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/internal/expiry"
 )
 
 // Config describes a [Store]. Only Dialect is required.
@@ -81,8 +82,9 @@ type Config struct {
 	// database know nothing of each other. Default: "sessions".
 	Table string
 	// SweepInterval is how often this store removes expired records, give or
-	// take a half, so that nodes do not all come at once. It begins with the
-	// first Create and ends with [Store.Close]. Negative: never; call
+	// take a half. It begins with the first Create and ends with
+	// [Store.Close]. Of all nodes that use the table, one sweeps at a time, and
+	// for the next half of the interval no other. Negative: never; call
 	// [Store.Sweep] from elsewhere. Default: 5 minutes.
 	SweepInterval time.Duration
 	// SweepBatch is how many records one statement of a sweep removes at
@@ -118,6 +120,7 @@ type Store struct {
 	batch   int
 	sweeper *sweeper
 	queues  queues
+	told    expiry.Listeners // of records that expired
 
 	prepared sync.Map      // from a text to its *sql.Stmt
 	writer   chan struct{} // has room for one; nil where many can write
@@ -131,6 +134,7 @@ var (
 	_ core.Sweeper        = (*Store)(nil)
 	_ core.VersionDeleter = (*Store)(nil)
 	_ core.Locker         = (*Store)(nil)
+	_ core.Expirer        = (*Store)(nil)
 	_ core.Checker        = (*Store)(nil)
 	_ core.Migrator       = (*Store)(nil)
 )
@@ -267,6 +271,11 @@ func (s *Store) Delete(ctx context.Context, id core.ID) (existed bool, err error
 	n, err := s.exec(ctx, "delete", s.sql.deleteLive, id.String(), s.now())
 	if err != nil || n > 0 {
 		return n > 0, err
+	}
+	if s.told.Any() {
+		if err := s.Expire(ctx, id); err != nil {
+			return false, err
+		}
 	}
 	// By a clock that is behind this one it may be live still, and be
 	// prolonged at this moment: it goes in any case.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -473,6 +474,100 @@ func newLeases() *leases {
 		return reply{affected: 1}
 	}
 	return l
+}
+
+// Feature F46: of many nodes one sweeps at a time, and the others need not for a
+// while, unless it failed or died.
+// Fails if the sweeper does not claim its lease, gives it back at once, keeps it
+// after a failure, or holds it for ever.
+func TestOneNodeSweeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval = time.Hour
+		var mu sync.Mutex
+		var sweeps []time.Time
+		running, failing, slow := 0, false, time.Duration(0)
+		l := newLeases()
+		locks := l.answer
+		l.answer = func(ctx context.Context, query string, args []driver.NamedValue) reply {
+			switch {
+			case !strings.Contains(query, "locks"):
+			case strings.HasPrefix(query, "DELETE") && len(args) == 1:
+				return reply{} // of dead leases
+			default:
+				if strings.HasPrefix(query, "INSERT") && args[2].Value.(int64) > time.Now().Add(interval).UnixMilli() {
+					t.Error("a node that dies now holds up the others for more than an interval")
+				}
+				return locks(ctx, query, args)
+			}
+			if !strings.Contains(query, "LIMIT") {
+				return reply{affected: 1}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if sweeps = append(sweeps, time.Now()); running > 0 {
+				t.Error("two nodes sweep at once")
+			}
+			running++
+			mu.Unlock()
+			time.Sleep(slow)
+			mu.Lock()
+			running--
+			if failing {
+				return reply{err: errors.New("connection refused")}
+			}
+			return reply{}
+		}
+		db := l.open(t)
+		defer db.Close()
+		var nodes []*Store
+		for range 5 {
+			s, err := New(db, Config{Dialect: PostgreSQL, SweepInterval: interval, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.sweeper.start(s)
+			nodes = append(nodes, s)
+		}
+		// during returns how many sweeps there were in so many hours.
+		during := func(hours int) int {
+			mu.Lock()
+			before := len(sweeps)
+			mu.Unlock()
+			time.Sleep(time.Duration(hours) * time.Hour)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return len(sweeps) - before
+		}
+		slow = 10 * time.Minute
+		if n := during(100); n < 90 || n > 200 {
+			t.Errorf("5 nodes swept %d times in 100 intervals, want 90 to 200", n)
+		}
+		for i := range sweeps[1:] {
+			if gap := sweeps[i+1].Sub(sweeps[i]); gap < interval/2 {
+				t.Errorf("two sweeps within %v", gap)
+			}
+		}
+		mu.Lock()
+		failing, slow = true, 0
+		mu.Unlock()
+		if n := during(100); n < 400 {
+			t.Errorf("5 nodes tried %d times in 100 intervals while all failed, want about 500", n)
+		}
+		mu.Lock()
+		failing = false
+		mu.Unlock()
+		l.set(func() { l.owner, l.expires = "a node that died", time.Now().Add(interval).UnixMilli() })
+		if n := during(3); n < 1 {
+			t.Error("nobody sweeps after a node died at it")
+		}
+		for _, s := range nodes {
+			s.Close()
+		}
+		if n := during(10); n > 0 {
+			t.Errorf("%d sweeps after Close", n)
+		}
+	})
 }
 
 // A lock is kept for as long as it is held, however long, through failures of

@@ -2,8 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -15,7 +16,10 @@ import (
 // error, what was removed so far is counted.
 func (s *Store) Sweep(ctx context.Context, from, to time.Time) (int, error) {
 	batch := s.sweepBatch
-	if s.dialect == MySQL {
+	switch {
+	case s.told.Any():
+		batch = s.sweepTelling
+	case s.dialect == MySQL:
 		batch = s.sweepBatchMySQL
 	}
 	for total := 0; ; {
@@ -88,7 +92,7 @@ func (w *sweeper) run(s *Store) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(w.ctx, w.interval)
-		_, err := s.Sweep(ctx, time.Time{}, s.clock())
+		err := w.sweep(ctx, s)
 		cancel()
 		if err != nil && w.ctx.Err() == nil {
 			w.log.Warn("sessions: sweep failed, will be tried again", "store", s.String(), "error", err)
@@ -97,7 +101,32 @@ func (w *sweeper) run(s *Store) {
 	}
 }
 
+// sweep sweeps, unless another node is at it or did it within the last half of
+// an interval: a lease keeps that, which a node that dies does not hold for
+// longer than an interval.
+func (w *sweeper) sweep(ctx context.Context, s *Store) error {
+	now, owner := s.clock(), rand.Text()
+	got, err := s.claim(ctx, "sweep", s.sql.lock, s.sql.relock,
+		[]any{sweepLease}, []any{owner, now.Add(w.interval).UnixMilli()})
+	if err != nil || !got {
+		return err
+	}
+	_, err = s.Sweep(ctx, time.Time{}, now)
+	until := now.Add(w.interval / 2)
+	if err != nil {
+		until = now // somebody else may have more luck
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+	defer cancel()
+	// If this fails, the lease ends by itself.
+	s.exec(ctx, "sweep", s.sql.renew, until.UnixMilli(), sweepLease, owner)
+	return err
+}
+
+// sweepLease is where an ID would be among the locks, which are all longer.
+const sweepLease = "sweep"
+
 // pause is the interval, give or take a half.
 func (w *sweeper) pause() time.Duration {
-	return w.interval/2 + time.Duration(rand.Int64N(int64(w.interval)))
+	return w.interval/2 + time.Duration(mathrand.Int64N(int64(w.interval)))
 }

@@ -33,6 +33,8 @@ type twisted struct {
 	check         func(ctx context.Context) error
 	migrate       func(ctx context.Context) error
 	erase         func(ctx context.Context) error
+	expire        func(ctx context.Context, id core.ID) error
+	notify        func(fn func(context.Context, core.Record, bool)) (cancel func())
 }
 
 func (s *twisted) Load(ctx context.Context, id core.ID) (core.Record, error) {
@@ -112,6 +114,20 @@ func (s *twisted) Lock(ctx context.Context, id core.ID) (func(), error) {
 	return s.reference.Lock(ctx, id)
 }
 
+func (s *twisted) Expire(ctx context.Context, id core.ID) error {
+	if s.expire != nil {
+		return s.expire(ctx, id)
+	}
+	return s.reference.Expire(ctx, id)
+}
+
+func (s *twisted) NotifyExpired(fn func(context.Context, core.Record, bool)) (cancel func()) {
+	if s.notify != nil {
+		return s.notify(fn)
+	}
+	return s.reference.NotifyExpired(fn)
+}
+
 func (s *twisted) Check(ctx context.Context) error {
 	if s.check != nil {
 		return s.check(ctx)
@@ -170,6 +186,19 @@ func times(rec *core.Record) []*time.Time {
 func slow() {
 	for range 20 {
 		runtime.Gosched()
+	}
+}
+
+// until waits for others to do something, though not for long.
+func (s *reference) until(done func() bool) {
+	for range 100 {
+		s.mu.Lock()
+		ok := done()
+		s.mu.Unlock()
+		if ok {
+			return
+		}
+		slow()
 	}
 }
 
@@ -1005,6 +1034,134 @@ var brokenStores = []struct {
 				err = core.ErrConflict
 			}
 			return unlock, err
+		}
+	}},
+
+	{"Expire does nothing", "expire/met expire/live", func(s *twisted) {
+		s.expire = func(context.Context, core.ID) error { return nil }
+	}},
+	{"Expire waits for somebody to listen", "expire/unheard", func(s *twisted) {
+		s.expire = func(ctx context.Context, id core.ID) error {
+			if len(s.listeners) == 0 {
+				return nil
+			}
+			return s.reference.Expire(ctx, id)
+		}
+	}},
+	{"Expire removes whatever is there", "expire/live expire/unheard", func(s *twisted) {
+		s.expire = func(ctx context.Context, id core.ID) error {
+			defer s.lock()()
+			delete(s.records, id)
+			return nil
+		}
+	}},
+	{"Expire looks first and removes later", "expire/prolonged", func(s *twisted) {
+		s.expire = func(ctx context.Context, id core.ID) error {
+			unlock := s.lock()
+			rec := s.records[id]
+			unlock()
+			s.until(func() bool { return s.records[id].Version != rec.Version && !rec.ExpiresAt.After(s.now()) })
+			if !rec.ExpiresAt.After(s.now()) {
+				defer s.lock()()
+				delete(s.records, id)
+				s.tell(ctx, rec, false)
+			}
+			return nil
+		}
+	}},
+	{"Expire wants something to expire", "expire/met", func(s *twisted) {
+		s.expire = func(ctx context.Context, id core.ID) error {
+			if _, err := s.reference.Load(ctx, id); err == nil {
+				return nil
+			}
+			unlock := s.lock()
+			_, there := s.records[id]
+			unlock()
+			if !there {
+				return core.ErrNotFound
+			}
+			return s.reference.Expire(ctx, id)
+		}
+	}},
+	{"the record that is told of has lost its user", "expire/met expire/swept", func(s *twisted) {
+		s.notify = func(fn func(context.Context, core.Record, bool)) func() {
+			return s.reference.NotifyExpired(func(ctx context.Context, rec core.Record, swept bool) {
+				rec.User = ""
+				fn(ctx, rec, swept)
+			})
+		}
+	}},
+	{"nothing is told", "expire/met expire/deleted expire/swept expire/cancel expire/contention", func(s *twisted) {
+		s.notify = func(fn func(context.Context, core.Record, bool)) func() { return func() {} }
+	}},
+	{"everything is told twice", "expire/met expire/deleted expire/swept expire/contention", func(s *twisted) {
+		s.notify = func(fn func(context.Context, core.Record, bool)) func() {
+			return s.reference.NotifyExpired(func(ctx context.Context, rec core.Record, swept bool) {
+				fn(ctx, rec, swept)
+				fn(ctx, rec, swept)
+			})
+		}
+	}},
+	{"what is swept is told as if it was met", "expire/swept", func(s *twisted) {
+		s.notify = func(fn func(context.Context, core.Record, bool)) func() {
+			return s.reference.NotifyExpired(func(ctx context.Context, rec core.Record, _ bool) { fn(ctx, rec, false) })
+		}
+	}},
+	{"Expire tells of what another removed", "expire/met expire/deleted expire/swept expire/contention", func(s *twisted) {
+		seen := map[core.ID]core.Record{}
+		s.create = func(ctx context.Context, rec core.Record) error {
+			defer s.lock()()
+			seen[rec.ID] = rec
+			s.records[rec.ID] = rec
+			return nil
+		}
+		s.expire = func(ctx context.Context, id core.ID) error {
+			defer s.lock()()
+			if rec, ok := seen[id]; ok && !rec.ExpiresAt.After(s.now()) {
+				delete(s.records, id)
+				s.tell(ctx, rec, false)
+			}
+			return nil
+		}
+	}},
+	{"Delete tells of live records", "expire/deleted", func(s *twisted) {
+		s.remove = func(ctx context.Context, id core.ID) (bool, error) {
+			unlock := s.lock()
+			rec, live := s.live(id)
+			if live {
+				s.tell(ctx, rec, false)
+			}
+			unlock()
+			return s.reference.Delete(ctx, id)
+		}
+	}},
+	{"Delete is silent", "expire/deleted", func(s *twisted) {
+		s.remove = func(ctx context.Context, id core.ID) (bool, error) {
+			defer s.lock()()
+			_, ok := s.live(id)
+			delete(s.records, id)
+			return ok, nil
+		}
+	}},
+	{"one function can listen", "expire/cancel", func(s *twisted) {
+		s.notify = func(fn func(context.Context, core.Record, bool)) func() {
+			s.reference.listeners = map[int]func(context.Context, core.Record, bool){0: fn}
+			return func() {}
+		}
+	}},
+	{"cancel does nothing", "expire/cancel", func(s *twisted) {
+		s.notify = func(fn func(context.Context, core.Record, bool)) func() {
+			s.reference.NotifyExpired(fn)
+			return func() {}
+		}
+	}},
+	{"it is told under a lock", "expire/unlocked", func(s *twisted) {
+		s.notify = func(fn func(context.Context, core.Record, bool)) func() {
+			return s.reference.NotifyExpired(func(ctx context.Context, rec core.Record, swept bool) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				fn(ctx, rec, swept)
+			})
 		}
 	}},
 

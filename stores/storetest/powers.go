@@ -836,6 +836,7 @@ func powersOf(s core.Store) string {
 		{"Lister", has[core.Lister](s)},
 		{"Counter", has[core.Counter](s)},
 		{"Sweeper", has[core.Sweeper](s)},
+		{"Expirer", has[core.Expirer](s)},
 		{"VersionDeleter", has[core.VersionDeleter](s)},
 		{"Locker", has[core.Locker](s)},
 		{"Checker", has[core.Checker](s)},

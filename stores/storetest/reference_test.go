@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,9 @@ type reference struct {
 	mu      sync.Mutex
 	records map[core.ID]core.Record // nil without a schema
 	locks   map[core.ID]chan struct{}
+
+	listeners map[int]func(context.Context, core.Record, bool)
+	added     int
 }
 
 var (
@@ -26,6 +31,7 @@ var (
 	_ core.Lister         = (*reference)(nil)
 	_ core.Counter        = (*reference)(nil)
 	_ core.Sweeper        = (*reference)(nil)
+	_ core.Expirer        = (*reference)(nil)
 	_ core.VersionDeleter = (*reference)(nil)
 	_ core.Locker         = (*reference)(nil)
 	_ core.Checker        = (*reference)(nil)
@@ -34,7 +40,8 @@ var (
 )
 
 func newReference(clock func() time.Time) *reference {
-	return &reference{now: clock, records: map[core.ID]core.Record{}, locks: map[core.ID]chan struct{}{}}
+	return &reference{now: clock, records: map[core.ID]core.Record{}, locks: map[core.ID]chan struct{}{},
+		listeners: map[int]func(context.Context, core.Record, bool){}}
 }
 
 func (s *reference) lock() func() {
@@ -112,8 +119,12 @@ func (s *reference) Delete(ctx context.Context, id core.ID) (bool, error) {
 	if s.records == nil {
 		return false, errNoSchema
 	}
+	rec, there := s.records[id]
 	_, ok := s.live(id)
 	delete(s.records, id)
+	if there && !ok {
+		s.tell(ctx, rec, false)
+	}
 	return ok, nil
 }
 
@@ -178,10 +189,42 @@ func (s *reference) Sweep(ctx context.Context, from, to time.Time) (int, error) 
 	for id, rec := range s.records {
 		if !rec.ExpiresAt.Before(from) && rec.ExpiresAt.Before(to) {
 			delete(s.records, id)
+			s.tell(ctx, rec, true)
 			n++
 		}
 	}
 	return n, nil
+}
+
+func (s *reference) Expire(ctx context.Context, id core.ID) error {
+	defer s.lock()()
+	rec, there := s.records[id]
+	if _, ok := s.live(id); there && !ok {
+		delete(s.records, id)
+		s.tell(ctx, rec, false)
+	}
+	return nil
+}
+
+func (s *reference) NotifyExpired(fn func(ctx context.Context, rec core.Record, swept bool)) (cancel func()) {
+	defer s.lock()()
+	n := s.added
+	s.added++
+	s.listeners[n] = fn
+	return func() {
+		defer s.lock()()
+		delete(s.listeners, n)
+	}
+}
+
+// tell tells all who listen. mu is held, but not meanwhile.
+func (s *reference) tell(ctx context.Context, rec core.Record, swept bool) {
+	fns := slices.Collect(maps.Values(s.listeners))
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	for _, fn := range fns {
+		fn(ctx, rec, swept)
+	}
 }
 
 func (s *reference) Lock(ctx context.Context, id core.ID) (unlock func(), err error) {

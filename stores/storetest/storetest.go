@@ -34,8 +34,8 @@
 //     requests through a [core.Manager] over the store: logout and login win
 //     against slower requests, no update is lost, an outage is never taken for
 //     a logout.
-//   - list-user, revoke, list, count, sweep, delete-version, lock, exclusive,
-//     check, migrate: the optional powers, which are found as the manager finds them. A group
+//   - list-user, revoke, list, count, sweep, expire, delete-version, lock,
+//     exclusive, check, migrate: the optional powers, which are found as the manager finds them. A group
 //     for a power that the store lacks does not run.
 //
 // For a carrier: carrying, cookies, and revocation and endings if it can
@@ -147,6 +147,7 @@ var groups = []group{
 	{"list", has[core.Lister], list},
 	{"count", has[core.Counter], count},
 	{"sweep", has[core.Sweeper], sweeping},
+	{"expire", has[core.Expirer], expiring},
 	{"delete-version", has[core.VersionDeleter], deleteVersion},
 	{"lock", has[core.Locker], locking},
 	{"exclusive", has[core.Locker], exclusive},

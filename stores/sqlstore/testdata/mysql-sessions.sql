@@ -50,6 +50,18 @@ SELECT id, version, user_id, last_access, expires_at, substr(data, 1, 512) FROM 
 -- count
 SELECT COUNT(*) FROM `sessions` WHERE expires_at > ?;
 
+-- expire
+DELETE FROM `sessions` WHERE id = ? AND expires_at <= ?;
+
+-- expireTell
+SELECT id, version, user_id, last_access, expires_at, substr(data, 1, 512) FROM `sessions` WHERE id = ? AND expires_at <= ?;
+
+-- sweepTell
+SELECT id, version, user_id, last_access, expires_at, substr(data, 1, 512) FROM `sessions` WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?;
+
+-- sweepOne
+DELETE FROM `sessions` WHERE id = ? AND expires_at >= ? AND expires_at < ?;
+
 -- sweepFind
 SELECT id FROM `sessions` WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?;
 

@@ -47,6 +47,15 @@ SELECT id, version, user_id, last_access, expires_at, substr(data, 1, 512) FROM 
 -- count
 SELECT COUNT(*) FROM "app"."sessions" WHERE expires_at > $1;
 
+-- expire
+DELETE FROM "app"."sessions" WHERE id = $1 AND expires_at <= $2;
+
+-- expireTell
+DELETE FROM "app"."sessions" WHERE id = $1 AND expires_at <= $2 RETURNING id, version, user_id, last_access, expires_at, substr(data, 1, 512);
+
+-- sweepTell
+DELETE FROM "app"."sessions" WHERE id = ANY (ARRAY(SELECT id FROM "app"."sessions" WHERE expires_at >= $1 AND expires_at < $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING id, version, user_id, last_access, expires_at, substr(data, 1, 512);
+
 -- sweep
 DELETE FROM "app"."sessions" WHERE id = ANY (ARRAY(SELECT id FROM "app"."sessions" WHERE expires_at >= $1 AND expires_at < $2 ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED));
 

@@ -47,6 +47,15 @@ SELECT id, version, user_id, last_access, expires_at, substr(data, 1, 512) FROM 
 -- count
 SELECT COUNT(*) FROM "sessions" WHERE expires_at > ?;
 
+-- expire
+DELETE FROM "sessions" WHERE id = ? AND expires_at <= ?;
+
+-- expireTell
+DELETE FROM "sessions" WHERE id = ? AND expires_at <= ? RETURNING id, version, user_id, last_access, expires_at, substr(data, 1, 512);
+
+-- sweepTell
+DELETE FROM "sessions" WHERE rowid IN (SELECT rowid FROM "sessions" WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?) RETURNING id, version, user_id, last_access, expires_at, substr(data, 1, 512);
+
 -- sweep
 DELETE FROM "sessions" WHERE rowid IN (SELECT rowid FROM "sessions" WHERE expires_at >= ? AND expires_at < ? ORDER BY expires_at LIMIT ?);
 
