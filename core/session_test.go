@@ -139,6 +139,7 @@ func TestDestroyInTheRequestThatBegan(t *testing.T) {
 // Features QX4, QX5, F52. Fails if the user does not reach the context, or an
 // event goes without.
 func TestUserDownstream(t *testing.T) {
+	type other struct{}
 	var seen []string
 	w := newWorld(t, func(c *core.Config) {
 		c.OnEvent = func(_ context.Context, e core.Event) { seen = append(seen, string(e.Kind)+" "+e.User) }
@@ -147,7 +148,7 @@ func TestUserDownstream(t *testing.T) {
 	c.use(func(s *core.Session) { s.Login("u1") })
 	seen = nil
 	c.do(func(_ *core.Session, _ http.ResponseWriter, r *http.Request) {
-		ctx := context.WithValue(r.Context(), "other", 1) //nolint:staticcheck // any key will do
+		ctx := context.WithValue(r.Context(), other{}, 1)
 		s, ok := core.Lookup(ctx)
 		mustBe(t, "Lookup", ok, true)
 		mustBe(t, "user", s.User(), "u1")
