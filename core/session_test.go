@@ -238,6 +238,29 @@ func TestLifeOfASession(t *testing.T) {
 	mustBe(t, "events", w.events(), "destroyed(logout), rejected(unknown)")
 }
 
+// Feature P17. Fails if IsNew asks whether the session is stored, and not
+// whether its client has come back.
+func TestIsNew(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) {
+		mustBe(t, "IsNew of nothing", s.IsNew(), true)
+		s.Set("k", 1)
+		if err := s.Save(t.Context()); err != nil {
+			t.Error(err)
+		}
+		mustBe(t, "IsNew when stored", s.IsNew(), true)
+	})
+	c.use(func(s *core.Session) {
+		mustBe(t, "IsNew when back", s.IsNew(), false)
+		s.Login("u")
+		mustBe(t, "IsNew at the login", s.IsNew(), false)
+		s.Destroy()
+		mustBe(t, "IsNew after Destroy", s.IsNew(), true)
+	})
+	c.use(func(s *core.Session) { mustBe(t, "IsNew after the logout", s.IsNew(), true) })
+}
+
 func TestDestroyThenSetBeginsANewSession(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
