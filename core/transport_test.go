@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -281,4 +282,43 @@ func TestNewRefusesTransport(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "Cookie") || !strings.Contains(err.Error(), "Transport") {
 		t.Errorf("cookie and transport: %v", err)
 	}
+}
+
+// Features W26 and W40, flaw B20: by default the token is in the cookie and
+// nowhere else, and what stands in a path is a path. Fails if EncodeURL does not
+// ask for the transport, or if a token is looked for elsewhere.
+func TestTokenIsInTheCookieOnly(t *testing.T) {
+	w := newWorld(t)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /p", func(rw http.ResponseWriter, r *http.Request) {
+		s := core.Get(r.Context())
+		s.Login("alice")
+		rw.Header().Set("Link", s.EncodeURL("/next?a=1"))
+		io.WriteString(rw, s.EncodeURL("/next?a=1#f"))
+	})
+	mux.HandleFunc("GET /{segment}/p", func(rw http.ResponseWriter, r *http.Request) {
+		s := core.Get(r.Context())
+		mustBe(t, "user", s.User(), "")
+		mustBe(t, "reason", s.Rejected(), "")
+		io.WriteString(rw, r.PathValue("segment"))
+	})
+	site := w.m.Handler(mux)
+	rec := httptest.NewRecorder()
+	site.ServeHTTP(rec, httptest.NewRequest("GET", "/p", nil))
+	mustBe(t, "link", rec.Body.String(), "/next?a=1#f")
+	cookies := rec.Result().Cookies()
+	mustBe(t, "cookies", len(cookies), 1)
+	token := cookies[0].Value
+	rec.Header().Del("Set-Cookie")
+	if text := rec.Body.String() + fmt.Sprint(rec.Header()); strings.Contains(text, token) {
+		t.Errorf("the response shows the token: %s", text)
+	}
+
+	// A path, with the name and with the token of a session, is not unwrapped.
+	rec = httptest.NewRecorder()
+	segment := w.m.CookieName() + "=" + token
+	site.ServeHTTP(rec, httptest.NewRequest("GET", "/"+segment+"/p", nil))
+	mustStatus(t, rec, 200)
+	mustBe(t, "segment", rec.Body.String(), segment)
+	noCookie(t, rec)
 }
