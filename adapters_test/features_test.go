@@ -29,11 +29,11 @@ var owed = []series{
 	{"QX", 1, 26, false},
 	{"P", 1, 39, true},
 	{"PX", 1, 12, false},
-	{"W", 1, 28, true},
-	{"W", 30, 60, true},
-	{"S", 1, 16, true},
-	{"B", 1, 41, true},
-	{"F", 1, 60, true},
+	{"W", 1, 28, false},
+	{"W", 30, 60, false},
+	{"S", 1, 16, false},
+	{"B", 1, 41, false},
+	{"F", 1, 60, false},
 }
 
 var featureRow = regexp.MustCompile(`^\| ([A-Z]+[0-9]+) \|`)
