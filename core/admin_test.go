@@ -38,7 +38,7 @@ func TestValid(t *testing.T) {
 		t.Errorf("Valid with the store down: %v", err)
 	}
 	w.store.interfere(nil)
-	w.clock.add(31 * time.Minute)
+	w.clock.Advance(31 * time.Minute)
 	for range 2 {
 		mustBe(t, "expired", w.m.Valid(ctx, id), core.ErrExpired)
 	}
@@ -57,7 +57,7 @@ func TestExists(t *testing.T) {
 		ok, err := w.m.Exists(ctx, id)
 		return fmt.Sprint(ok, " ", err)
 	}
-	w.clock.add(time.Hour)
+	w.clock.Advance(time.Hour)
 	mustBe(t, "Exists an hour later", exists(), "true <nil>")
 	mustBe(t, "calls", w.store.took(), "load")
 	for info, err := range w.m.Sessions(ctx) {
@@ -69,7 +69,7 @@ func TestExists(t *testing.T) {
 		t.Errorf("Exists with the store down: %v, %v", ok, err)
 	}
 	w.store.interfere(nil)
-	w.clock.add(time.Hour)
+	w.clock.Advance(time.Hour)
 	mustBe(t, "Exists of an expired session", exists(), "false <nil>")
 	if _, err := w.m.Load(ctx, id); !errors.Is(err, core.ErrExpired) {
 		t.Errorf("Load of an expired session: %v", err)
@@ -84,7 +84,7 @@ func TestSessions(t *testing.T) {
 	for range 2 {
 		w.client().begin()
 	}
-	w.clock.add(20 * time.Minute)
+	w.clock.Advance(20 * time.Minute)
 	want := map[core.ID]string{}
 	var tokens []string
 	for _, user := range []string{"ann", "bob", "cid"} {
@@ -94,7 +94,7 @@ func TestSessions(t *testing.T) {
 		want[id], tokens = user, append(tokens, strings.SplitN(c.cookie, "=", 2)[1])
 	}
 	created := w.clock.Now()
-	w.clock.add(20 * time.Minute)
+	w.clock.Advance(20 * time.Minute)
 	n := 0
 	for info, err := range w.m.Sessions(ctx) {
 		mustBe(t, "error", err, nil)
@@ -149,7 +149,7 @@ func TestAdministrationIsNoUse(t *testing.T) {
 	var id core.ID
 	c.use(func(s *core.Session) { id = s.ID() })
 	start := w.clock.Now()
-	w.clock.add(10 * time.Minute) // more than enough for a touch
+	w.clock.Advance(10 * time.Minute) // more than enough for a touch
 	w.store.took()
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Cookie", c.cookie)
@@ -223,7 +223,7 @@ func TestManagerSetExpiry(t *testing.T) {
 		return core.Info{}
 	}
 	created := w.clock.Now()
-	w.clock.add(time.Minute)
+	w.clock.Advance(time.Minute)
 	if err := w.m.SetExpiry(ctx, id, created.Add(10*time.Minute)); err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestManagerSetExpiry(t *testing.T) {
 	w.store.interfere(nil)
 
 	// No revival: not of one that has expired, and not of one that was ended.
-	w.clock.add(time.Hour)
+	w.clock.Advance(time.Hour)
 	mustBe(t, "SetExpiry of an expired session", w.m.SetExpiry(ctx, id, w.clock.Now().Add(time.Hour)), core.ErrExpired)
 	mustBe(t, "value of an expired session", c.get("k"), nil)
 	mustBe(t, "SetExpiry of an unknown session", w.m.SetExpiry(ctx, core.ID{1}, w.clock.Now().Add(time.Hour)), core.ErrNotFound)
@@ -296,7 +296,7 @@ func TestSweepBetween(t *testing.T) {
 	w := newWorld(t)
 	var ids []core.ID
 	for range 3 {
-		w.clock.add(10 * time.Minute)
+		w.clock.Advance(10 * time.Minute)
 		ids = append(ids, w.client().begin())
 	}
 	first := w.clock.Now().Add(10 * time.Minute) // when the first expires
@@ -304,7 +304,7 @@ func TestSweepBetween(t *testing.T) {
 	if n, err := w.m.SweepBetween(ctx, time.Time{}, w.clock.Now().Add(time.Millisecond)); n != 0 || err == nil {
 		t.Errorf("SweepBetween up to the future: %d, %v", n, err)
 	}
-	w.clock.add(31 * time.Minute)
+	w.clock.Advance(31 * time.Minute)
 	w.m.SetExpiry(ctx, live, w.clock.Now().Add(time.Hour))
 	n, err := w.m.SweepBetween(ctx, first.Add(5*time.Minute), first.Add(15*time.Minute))
 	mustBe(t, "SweepBetween", fmt.Sprint(n, err), "1 <nil>")

@@ -39,7 +39,7 @@ func TestSlowRequestDoesNotShortenTheSession(t *testing.T) {
 	w.send(c.cookie, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
 		s.User()
 		for range 3 {
-			w.clock.add(20 * time.Minute)
+			w.clock.Advance(20 * time.Minute)
 			mustBe(t, "user meanwhile", c.user(), "u")
 		}
 		s.Set("k", "slow")

@@ -56,7 +56,7 @@ func TestOneSentinelForEachFailure(t *testing.T) {
 		"ErrExpired": func(t *testing.T) error {
 			w := newWorld(t)
 			id := w.client().begin()
-			w.clock.add(time.Hour)
+			w.clock.Advance(time.Hour)
 			_, err := w.m.Load(ctx, id)
 			return err
 		},

@@ -18,12 +18,12 @@ func TestIdleTimeout(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) { c.IdleTimeout = 20 * time.Minute })
 	c := w.client()
 	c.use(func(s *core.Session) { s.Login("u") })
-	w.clock.add(20*time.Minute - time.Millisecond)
+	w.clock.Advance(20*time.Minute - time.Millisecond)
 	mustBe(t, "user just before the limit", c.user(), "u")
-	w.clock.add(20*time.Minute - time.Millisecond)
+	w.clock.Advance(20*time.Minute - time.Millisecond)
 	mustBe(t, "user, extended by use", c.user(), "u")
 	w.store.took()
-	w.clock.add(20 * time.Minute)
+	w.clock.Advance(20 * time.Minute)
 	c.use(func(s *core.Session) {
 		mustBe(t, "user at the limit", s.User(), "")
 		mustBe(t, "reason", s.Rejected(), core.ReasonExpired)
@@ -37,22 +37,22 @@ func TestAbsoluteTimeout(t *testing.T) {
 	c := w.client()
 	c.use(func(s *core.Session) { s.Set("k", 1) })
 	for range 19 { // busy, and rotating, all the time
-		w.clock.add(30 * time.Second)
+		w.clock.Advance(30 * time.Second)
 		c.use(func(s *core.Session) { s.Regenerate() })
 	}
 	mustBe(t, "value before the limit", c.get("k"), any(int64(1)))
-	w.clock.add(30 * time.Second)
+	w.clock.Advance(30 * time.Second)
 	mustBe(t, "value at the limit", c.get("k"), nil)
 
 	// A login is a new authentication, so it begins a new lifetime.
 	c.use(func(s *core.Session) { s.Login("u") })
-	w.clock.add(50 * time.Second)
+	w.clock.Advance(50 * time.Second)
 	c.use(func(s *core.Session) { s.Login("u") })
 	for range 11 {
-		w.clock.add(50 * time.Second)
+		w.clock.Advance(50 * time.Second)
 		mustBe(t, "user", c.user(), "u")
 	}
-	w.clock.add(50 * time.Second)
+	w.clock.Advance(50 * time.Second)
 	mustBe(t, "user at the second limit", c.user(), "")
 }
 
@@ -67,7 +67,7 @@ func TestExpiryDoesNotDependOnTheStore(t *testing.T) {
 	})
 	c := w.client()
 	id := c.begin()
-	w.clock.add(30 * time.Minute)
+	w.clock.Advance(30 * time.Minute)
 	c.use(func(s *core.Session) {
 		mustBe(t, "value", s.Has("k"), false)
 		mustBe(t, "reason", s.Rejected(), core.ReasonExpired)
@@ -95,10 +95,10 @@ func TestTouchIsThrottled(t *testing.T) {
 		return at
 	}
 	w.store.took()
-	w.clock.add(time.Second)
+	w.clock.Advance(time.Second)
 	mustBe(t, "last access", last(), start)
 	mustBe(t, "calls", w.store.took(), "load")
-	w.clock.add(time.Millisecond)
+	w.clock.Advance(time.Millisecond)
 	mustBe(t, "last access seen by the handler", last(), start)
 	mustBe(t, "calls", w.store.took(), "load touch")
 	mustBe(t, "last access", last(), start.Add(1001*time.Millisecond))
@@ -113,7 +113,7 @@ func TestReadersStayLoggedIn(t *testing.T) {
 	c.use(func(s *core.Session) { s.Login("u") })
 	w.store.took()
 	for range 8 {
-		w.clock.add(15 * time.Minute)
+		w.clock.Advance(15 * time.Minute)
 		mustBe(t, "user", c.user(), "u")
 		mustBe(t, "calls", w.store.took(), "load touch")
 	}
@@ -124,7 +124,7 @@ func TestFailedTouchIsNoFailure(t *testing.T) {
 	c := w.client()
 	c.use(func(s *core.Session) { s.Set("k", 1) })
 	w.events()
-	w.clock.add(10 * time.Minute)
+	w.clock.Advance(10 * time.Minute)
 	w.store.interfere(func(verb string) error {
 		if verb == "touch" {
 			return errors.New("down")
@@ -144,11 +144,11 @@ func TestLimitsOfOneSession(t *testing.T) {
 	c, d := w.client(), w.client()
 	c.use(func(s *core.Session) { s.Login("u"); s.SetIdleTimeout(time.Minute) })
 	d.use(func(s *core.Session) { s.Login("u") })
-	w.clock.add(59 * time.Second)
+	w.clock.Advance(59 * time.Second)
 	mustBe(t, "user", c.user(), "u")
-	w.clock.add(59 * time.Second)
+	w.clock.Advance(59 * time.Second)
 	mustBe(t, "user, touched more often for its shorter limit", c.user(), "u")
-	w.clock.add(time.Minute)
+	w.clock.Advance(time.Minute)
 	mustBe(t, "user after its own limit", c.user(), "")
 	mustBe(t, "user of the other session", d.user(), "u")
 
@@ -159,9 +159,9 @@ func TestLimitsOfOneSession(t *testing.T) {
 		mustBe(t, "ExpiresAt", s.ExpiresAt(), at)
 		mustBe(t, "IdleTimeout", s.IdleTimeout(), 3*time.Hour)
 	})
-	w.clock.add(2*time.Hour - time.Millisecond)
+	w.clock.Advance(2*time.Hour - time.Millisecond)
 	mustBe(t, "user", d.user(), "u")
-	w.clock.add(time.Millisecond)
+	w.clock.Advance(time.Millisecond)
 	mustBe(t, "user at the expiry that was set", d.user(), "")
 }
 
@@ -199,7 +199,7 @@ func TestPersist(t *testing.T) {
 	if !strings.Contains(line, "; Max-Age=2592000;") || !strings.Contains(line, "; Secure") {
 		t.Errorf("line %q", line)
 	}
-	w.clock.add(29 * 24 * time.Hour)
+	w.clock.Advance(29 * 24 * time.Hour)
 	mustBe(t, "user after 29 days", c.user(), "u")
 	rec = c.use(func(s *core.Session) { s.SetExpiry(w.clock.Now().Add(time.Hour)) })
 	line, _ = sessionCookie(rec)
@@ -211,7 +211,7 @@ func TestPersist(t *testing.T) {
 	if !strings.Contains(line, "; Max-Age=34560000;") {
 		t.Errorf("beyond 400 days: %q", line)
 	}
-	w.clock.add(time.Hour)
+	w.clock.Advance(time.Hour)
 	noCookie(t, c.use(func(s *core.Session) { s.Set("k", 1) }))
 
 	w = newWorld(t, func(c *core.Config) { c.Cookie.Persistent = true })
@@ -231,11 +231,11 @@ func TestTouchDoesNotUndoAShorterLimit(t *testing.T) {
 		w := newWorld(t)
 		c := w.client()
 		c.use(func(s *core.Session) { s.Login("u") })
-		w.clock.add(10 * time.Minute)
+		w.clock.Advance(10 * time.Minute)
 		reader := w.slow(c.cookie, func(*core.Session) {})
 		c.use(func(s *core.Session) { shorten(s, w.clock.Now()) })
 		mustStatus(t, reader(), 200)
-		w.clock.add(time.Minute)
+		w.clock.Advance(time.Minute)
 		mustBe(t, name+": user", c.user(), "")
 	}
 }
@@ -261,7 +261,7 @@ func TestRotationGrace(t *testing.T) {
 	c.use(func(s *core.Session) { s.Login("u"); s.Set("k", 1) })
 	old := *c
 	c.use(func(s *core.Session) { s.Regenerate() })
-	w.clock.add(time.Second)
+	w.clock.Advance(time.Second)
 	mustBe(t, "user with the old token", old.user(), "u")
 	for name, change := range map[string]func(s *core.Session){
 		"write": func(s *core.Session) { s.Set("k", 2) }, "renew": func(s *core.Session) { s.Regenerate() }, "persist": func(s *core.Session) { s.Persist(time.Hour) },
@@ -272,7 +272,7 @@ func TestRotationGrace(t *testing.T) {
 		}
 		noCookie(t, rec)
 	}
-	w.clock.add(time.Second)
+	w.clock.Advance(time.Second)
 	mustBe(t, "user with the old token, later", old.user(), "")
 	mustBe(t, "user", c.user(), "u")
 	before := *c

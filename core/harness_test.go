@@ -13,28 +13,11 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/internal/testclock"
 	"github.com/coatcheck/sessions/stores/memorystore"
 )
 
-// clock is a clock that stands still until it is told to move on.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.UnixMilli(1_800_000_000_000).UTC()} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+func newClock() *testclock.Clock { return testclock.New(time.UnixMilli(1_800_000_000_000).UTC()) }
 
 // spy counts the verbs that reach a store, and can be told to interfere.
 type spy struct {
@@ -119,7 +102,7 @@ type world struct {
 	t     *testing.T
 	m     *core.Manager
 	store *spy
-	clock *clock
+	clock *testclock.Clock
 	mu    sync.Mutex
 	evs   []core.Event
 }

@@ -203,7 +203,7 @@ func TestOnRejected(t *testing.T) {
 	mustStatus(t, do(c, "/"), 200)
 	mustBe(t, "handled", handled, 2)
 
-	w.clock.add(time.Hour)
+	w.clock.Advance(time.Hour)
 	rec = do(c, "/")
 	mustStatus(t, rec, 401)
 	mustBe(t, "body", rec.Body.String(), "expired\n")

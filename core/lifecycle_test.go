@@ -29,20 +29,20 @@ func TestEveryEndIsReportedOnce(t *testing.T) {
 		}},
 		{"destroyed(revoke)", func(w *world, c *client, id core.ID) { w.m.Revoke(ctx, id) }},
 		{"expired(expired), destroyed(idle)", func(w *world, c *client, id core.ID) {
-			w.clock.add(30 * time.Minute)
+			w.clock.Advance(30 * time.Minute)
 			c.get("k")
 		}},
 		{"saved, expired(expired), destroyed(absolute)", func(w *world, c *client, id core.ID) {
 			c.use(func(s *core.Session) { s.SetExpiry(w.clock.Now().Add(time.Minute)) })
-			w.clock.add(30 * time.Minute)
+			w.clock.Advance(30 * time.Minute)
 			c.get("k")
 		}},
 		{"destroyed(sweep)", func(w *world, c *client, id core.ID) {
-			w.clock.add(31 * time.Minute)
+			w.clock.Advance(31 * time.Minute)
 			w.m.Sweep(ctx)
 		}},
 		{"destroyed(idle)", func(w *world, c *client, id core.ID) { // too late for a revocation
-			w.clock.add(31 * time.Minute)
+			w.clock.Advance(31 * time.Minute)
 			w.m.Revoke(ctx, id)
 		}},
 	} {
@@ -58,7 +58,7 @@ func TestEveryEndIsReportedOnce(t *testing.T) {
 			mustBe(t, "events", w.events(), tc.want)
 
 			// Whatever comes after, it has ended.
-			w.clock.add(48 * time.Hour)
+			w.clock.Advance(48 * time.Hour)
 			old.get("k")
 			w.m.Revoke(ctx, id)
 			w.m.Sweep(ctx)
@@ -144,7 +144,7 @@ func TestExpiredRecordIsRemoved(t *testing.T) {
 	id := c.begin()
 	c.get("k")
 	mustBe(t, "removed while live", len(store.expired), 0)
-	w.clock.add(31 * time.Minute)
+	w.clock.Advance(31 * time.Minute)
 	w.m.Exists(t.Context(), id)
 	w.m.Valid(t.Context(), id)
 	w.m.Load(t.Context(), id)

@@ -21,7 +21,7 @@ func TestMaxPerUser(t *testing.T) {
 		c := w.client()
 		c.use(func(s *core.Session) { s.Login("alice") })
 		clients = append(clients, c)
-		w.clock.add(time.Second)
+		w.clock.Advance(time.Second)
 	}
 	bob := w.client()
 	bob.use(func(s *core.Session) { s.Login("bob") })
@@ -34,7 +34,7 @@ func TestMaxPerUser(t *testing.T) {
 	// To log in again is no more sessions, and makes this one the latest.
 	clients[2].use(func(s *core.Session) { s.Login("alice") })
 	mustBe(t, "events", strings.Count(w.events(), "destroyed(limit)"), 0)
-	w.clock.add(time.Second)
+	w.clock.Advance(time.Second)
 	c := w.client()
 	c.use(func(s *core.Session) { s.Login("alice") })
 	mustBe(t, "user", clients[3].user(), "")

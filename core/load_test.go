@@ -408,10 +408,10 @@ func TestHasCookieAndHasSession(t *testing.T) {
 	check("none", "other=1", false, false)
 	check("garbage", "__Host-session=garbage", true, false)
 	check("empty", "__Host-session=", true, false)
-	w.clock.add(5 * time.Minute)
+	w.clock.Advance(5 * time.Minute)
 	check("live", "a=1; "+c.cookie, true, true)
 	mustBe(t, "calls of HasSession", w.store.took(), "load")
-	w.clock.add(time.Hour)
+	w.clock.Advance(time.Hour)
 	check("expired", c.cookie, true, false)
 
 	w.store.interfere(func(string) error { return errors.New("down") })

@@ -59,7 +59,7 @@ func TestManagerForEachTenant(t *testing.T) {
 	// is in the seal.
 	user, _ := visit("b.example", "", "__Host-b="+atA.Value)
 	mustBe(t, "user at b with the token of a", user, "")
-	a.clock.add(time.Minute)
+	a.clock.Advance(time.Minute)
 	user, _ = visit("a.example", "", both)
 	mustBe(t, "user at a after its idle limit", user, "")
 	user, _ = visit("b.example", "", both)

@@ -208,7 +208,7 @@ func TestLogoutWinsOverASlowRequest(t *testing.T) {
 			c := w.client()
 			c.use(func(s *core.Session) { s.Login("alice"); s.Set("k", "v") })
 			old := c.cookie
-			w.clock.add(5 * time.Minute) // so that the reader has an access time to store
+			w.clock.Advance(5 * time.Minute) // so that the reader has an access time to store
 			late := w.slow(old, change)
 			c.use(func(s *core.Session) { s.Destroy() })
 			rec := late()
@@ -570,7 +570,7 @@ func TestSaveKeepsTheSessionAlive(t *testing.T) {
 	c.use(func(s *core.Session) { s.Login("u") })
 	c.do(func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
 		for i := range 10 {
-			w.clock.add(20 * time.Minute)
+			w.clock.Advance(20 * time.Minute)
 			s.Set("i", i)
 			if err := s.Save(context.Background()); err != nil {
 				t.Fatalf("Save after %d minutes: %v", 20*(i+1), err)
@@ -633,7 +633,7 @@ func TestAdministration(t *testing.T) {
 	w := newWorld(t)
 	var clients []*client
 	for i, user := range []string{"alice", "alice", "alice", "bob", ""} {
-		w.clock.add(time.Second)
+		w.clock.Advance(time.Second)
 		c := w.client()
 		c.use(func(s *core.Session) {
 			s.Set("i", i)
@@ -697,7 +697,7 @@ func TestAdministration(t *testing.T) {
 		total++
 	}
 	mustBe(t, "sessions", total, 2)
-	w.clock.add(time.Hour)
+	w.clock.Advance(time.Hour)
 	swept, err := w.m.Sweep(ctx)
 	mustBe(t, "Sweep", fmt.Sprint(swept, err), "2 <nil>")
 

@@ -112,7 +112,7 @@ func TestOneStoreCall(t *testing.T) {
 		}},
 		{"destroyed", "load delete", 0, func(s *core.Session) { s.Destroy(); s.Get("k") }},
 	} {
-		w.clock.add(step.pass)
+		w.clock.Advance(step.pass)
 		mustStatus(t, c.use(step.h), 200)
 		mustBe(t, "calls of "+step.what, w.store.took(), step.calls)
 	}
@@ -182,7 +182,7 @@ func TestLifeOfASession(t *testing.T) {
 		t.Errorf("the cookie has %d bytes", n)
 	}
 	created := w.clock.Now()
-	w.clock.add(10 * time.Second)
+	w.clock.Advance(10 * time.Second)
 	c.use(func(s *core.Session) {
 		id = s.ID()
 		if id.IsZero() {
@@ -302,7 +302,7 @@ func TestCreatedAtStays(t *testing.T) {
 		"limits":   func(s *core.Session) { s.Persist(time.Hour) },
 	} {
 		c.use(func(s *core.Session) { s.Set("begun", true); change(s) })
-		w.clock.add(time.Minute)
+		w.clock.Advance(time.Minute)
 		c.use(func(s *core.Session) { mustBe(t, "CreatedAt after "+what, s.CreatedAt(), created) })
 	}
 }
@@ -312,7 +312,7 @@ func TestMarkDirty(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()
 	c.begin()
-	w.clock.add(time.Second) // too soon for a touch
+	w.clock.Advance(time.Second) // too soon for a touch
 	c.use(func(s *core.Session) {
 		mustBe(t, "Dirty", s.Dirty(), false)
 		s.MarkDirty()

@@ -51,7 +51,7 @@ func TestRoundTrip(t *testing.T) {
 					n, _ := s.Get("n")
 					l, _ := s.Get("list")
 					cart, _ := s.Namespace("shop").Get("cart")
-					got := fmt.Sprintf("%v %v %v %v %v %v %v %v", s.User(), n, l, cart, s.IdleTimeout(), s.LoginAt().Equal(a.clock.now()), s.CreatedAt().Equal(a.clock.now()), s.IsNew())
+					got := fmt.Sprintf("%v %v %v %v %v %v %v %v", s.User(), n, l, cart, s.IdleTimeout(), s.LoginAt().Equal(a.clock.Now()), s.CreatedAt().Equal(a.clock.Now()), s.IsNew())
 					if want := "user-42 7 [a b] full 1h0m0s true true false"; got != want {
 						t.Errorf("got %s, want %s", got, want)
 					}
@@ -75,13 +75,13 @@ func TestReadingSetsACookieOnlyToTouch(t *testing.T) {
 		cookie := s.begin()
 		s.send(cookie, func(w http.ResponseWriter, _ *core.Session) { io.WriteString(w, "ok") }).ok().silent()
 		s.use(cookie, func(s *core.Session) { s.Get("k"); s.Set("k", "v") }).ok().silent()
-		s.clock.advance(3 * time.Minute) // the interval, not more
+		s.clock.Advance(3 * time.Minute) // the interval, not more
 		s.use(cookie, func(s *core.Session) { s.Get("k") }).ok().silent()
-		s.clock.advance(time.Millisecond)
+		s.clock.Advance(time.Millisecond)
 		touched := s.use(cookie, func(s *core.Session) { s.Get("k") }).ok().sets()
 		s.use(touched, func(s *core.Session) { s.Get("k") }).ok().silent()
 
-		s.clock.advance(28 * time.Minute) // 31 since the session began
+		s.clock.Advance(28 * time.Minute) // 31 since the session began
 		s.refuses(cookie, core.ReasonExpired)
 		if got := s.get(touched, "k"); got != "v" {
 			t.Errorf("the touched cookie holds %v", got)
@@ -216,23 +216,23 @@ func TestTooLarge(t *testing.T) {
 func TestLimitsHold(t *testing.T) {
 	bothWays(t, func(t *testing.T, s *site) {
 		idle := s.begin()
-		s.clock.advance(30*time.Minute - time.Millisecond)
+		s.clock.Advance(30*time.Minute - time.Millisecond)
 		if s.get(idle, "k") != "v" {
 			t.Error("ended before its idle limit")
 		}
-		s.clock.advance(time.Millisecond)
+		s.clock.Advance(time.Millisecond)
 		s.refuses(idle, core.ReasonExpired)
 
 		busy := s.begin()
 		for range 24*3 - 1 {
-			s.clock.advance(20 * time.Minute)
+			s.clock.Advance(20 * time.Minute)
 			busy = s.use(busy, func(s *core.Session) {
 				if v, _ := s.Get("k"); v != "v" {
 					t.Fatal("ended before its absolute limit")
 				}
 			}).ok().sets()
 		}
-		s.clock.advance(20 * time.Minute)
+		s.clock.Advance(20 * time.Minute)
 		s.refuses(busy, core.ReasonExpired)
 	})
 }
@@ -241,11 +241,11 @@ func TestLimitsHold(t *testing.T) {
 func TestRecordFromTheFutureIsRefused(t *testing.T) {
 	ahead := newSite(t)
 	here := newSite(t, withSecrets(ahead.secret))
-	ahead.clock.advance(time.Minute)
+	ahead.clock.Advance(time.Minute)
 	if here.get(ahead.begin(), "k") != "v" {
 		t.Error("a clock that is a minute ahead is within what clocks do")
 	}
-	ahead.clock.advance(time.Millisecond)
+	ahead.clock.Advance(time.Millisecond)
 	here.refuses(ahead.begin(), core.ReasonMalformed)
 
 	// A session that was created here and used there.
@@ -287,7 +287,7 @@ func TestSignedValueIsRefused(t *testing.T) {
 	for _, sealer := range sealers {
 		t.Run(sealer.name, func(t *testing.T) {
 			s := newSite(t, sealedBy(sealer.make))
-			now := s.clock.now()
+			now := s.clock.Now()
 			store := cookiestore.New(cookiestore.Config{})
 			rec := core.Record{
 				Version: 1, Generation: 1, User: "mallory", CreatedAt: now, LastAccess: now,

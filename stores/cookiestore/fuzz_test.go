@@ -17,7 +17,7 @@ import (
 func FuzzUnpack(f *testing.F) {
 	ctx := context.Background()
 	store := cookiestore.New(cookiestore.Config{})
-	now := newClock().now()
+	now := newClock().Now()
 	rec := core.Record{ID: core.ID{1}, Version: 1, Generation: 1, CreatedAt: now, LastAccess: now,
 		ExpiresAt: now.Add(30 * time.Minute), IdleTimeout: 30 * time.Minute, Deadline: now.Add(24 * time.Hour), Horizon: now.Add(24 * time.Hour)}
 	add := func() {

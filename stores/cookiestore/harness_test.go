@@ -12,28 +12,11 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/internal/testclock"
 	"github.com/coatcheck/sessions/stores/cookiestore"
 )
 
-// clock stands still until it is told to move on.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func newClock() *clock { return &clock{t: time.UnixMilli(1_800_000_000_000).UTC()} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
+func newClock() *testclock.Clock { return testclock.New(time.UnixMilli(1_800_000_000_000).UTC()) }
 
 // list is a revocation list that counts its calls and can be down.
 type list struct {
@@ -83,7 +66,7 @@ func (l *list) Ended(ctx context.Context, id core.ID) (uint64, error) {
 type site struct {
 	t      *testing.T
 	m      *core.Manager
-	clock  *clock
+	clock  *testclock.Clock
 	list   *list // nil without revocations
 	secret core.Secret
 	mu     sync.Mutex
@@ -96,9 +79,9 @@ func newSite(t *testing.T, edits ...func(*site, *core.Config)) *site {
 	t.Helper()
 	s := &site{t: t, clock: newClock(), secret: core.GenerateSecret()}
 	cfg := core.Config{
-		Store:   cookiestore.New(cookiestore.Config{Clock: s.clock.now}),
+		Store:   cookiestore.New(cookiestore.Config{Clock: s.clock.Now}),
 		Secrets: []core.Secret{s.secret},
-		Clock:   s.clock.now,
+		Clock:   s.clock.Now,
 		Logger:  slog.New(slog.DiscardHandler),
 		OnEvent: func(_ context.Context, e core.Event) {
 			s.mu.Lock()
@@ -125,8 +108,8 @@ func newSite(t *testing.T, edits ...func(*site, *core.Config)) *site {
 
 // revocable gives the site a revocation list.
 func revocable(s *site, cfg *core.Config) {
-	s.list = &list{MemoryRevocations: cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: s.clock.now})}
-	cfg.Store = cookiestore.New(cookiestore.Config{Revocations: s.list, Clock: s.clock.now})
+	s.list = &list{MemoryRevocations: cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: s.clock.Now})}
+	cfg.Store = cookiestore.New(cookiestore.Config{Revocations: s.list, Clock: s.clock.Now})
 }
 
 // bothWays runs a test without and with a revocation list.

@@ -16,7 +16,7 @@ import (
 // The rules of Revocations, one step at a time.
 func TestMemoryRevocations(t *testing.T) {
 	ctx, clock := t.Context(), newClock()
-	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: clock.now})
+	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: clock.Now})
 	id := core.ID{1}
 	for i, step := range []struct {
 		generation uint64
@@ -26,7 +26,7 @@ func TestMemoryRevocations(t *testing.T) {
 		{0, false, 0}, {1, true, 1}, {1, false, 1}, {0, false, 1}, {3, true, 3}, {2, false, 3},
 		{cookiestore.AllGenerations, true, cookiestore.AllGenerations}, {4, false, cookiestore.AllGenerations},
 	} {
-		first, err := m.End(ctx, id, step.generation, clock.now().Add(time.Hour))
+		first, err := m.End(ctx, id, step.generation, clock.Now().Add(time.Hour))
 		if first != step.first || err != nil {
 			t.Errorf("step %d: End of %d: %t, %v", i, step.generation, first, err)
 		}
@@ -44,7 +44,7 @@ func TestMemoryRevocations(t *testing.T) {
 // be known and what must be gone.
 func TestMemoryRevocationsAgainstAModel(t *testing.T) {
 	ctx, clock := t.Context(), newClock()
-	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: clock.now})
+	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: clock.Now})
 	type fact struct {
 		generation uint64
 		until      time.Time
@@ -52,8 +52,8 @@ func TestMemoryRevocationsAgainstAModel(t *testing.T) {
 	model := map[core.ID]fact{}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
-		clock.advance(time.Duration(rng.IntN(1000)) * time.Millisecond)
-		now := clock.now()
+		clock.Advance(time.Duration(rng.IntN(1000)) * time.Millisecond)
+		now := clock.Now()
 		for id, f := range model {
 			if !now.Before(f.until) {
 				delete(model, id)
@@ -86,9 +86,9 @@ func TestMemoryRevocationsAgainstAModel(t *testing.T) {
 func TestMemoryRevocationsAreBounded(t *testing.T) {
 	ctx, clock := t.Context(), newClock()
 	const limit = 1000
-	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{MaxEntries: limit, Clock: clock.now})
+	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{MaxEntries: limit, Clock: clock.Now})
 	id := func(i int) core.ID { return core.ID{byte(i), byte(i >> 8), 1} }
-	until := clock.now().Add(time.Hour)
+	until := clock.Now().Add(time.Hour)
 	for i := range limit {
 		if _, err := m.End(ctx, id(i), 1, until); err != nil {
 			t.Fatal(err)
@@ -103,10 +103,10 @@ func TestMemoryRevocationsAreBounded(t *testing.T) {
 		t.Errorf("End of a session on a full list: %t, %v", first, err)
 	}
 	// All are over at once: each End drops a few, and none holds others up.
-	clock.advance(time.Hour)
+	clock.Advance(time.Hour)
 	before := m.Len()
 	for i := 0; m.Len() > 100; i++ {
-		if _, err := m.End(ctx, id(limit+i), 1, clock.now().Add(time.Hour)); err != nil {
+		if _, err := m.End(ctx, id(limit+i), 1, clock.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		dropped := before + 1 - m.Len()
@@ -152,10 +152,10 @@ func TestMemoryRevocationsRefuseANegativeLimit(t *testing.T) {
 
 func BenchmarkMemoryRevocations(b *testing.B) {
 	ctx, clock := b.Context(), newClock()
-	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: clock.now})
+	m := cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{Clock: clock.Now})
 	id := func(i int) core.ID { return core.ID{byte(i), byte(i >> 8), byte(i >> 16), 1} }
 	for i := range 100_000 {
-		m.End(ctx, id(i), 1, clock.now().Add(time.Duration(i)*time.Second))
+		m.End(ctx, id(i), 1, clock.Now().Add(time.Duration(i)*time.Second))
 	}
 	b.Run("Ended", func(b *testing.B) {
 		b.ReportAllocs()
@@ -168,7 +168,7 @@ func BenchmarkMemoryRevocations(b *testing.B) {
 	b.Run("End", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			m.End(ctx, id(i%200_000), 1, clock.now().Add(24*time.Hour))
+			m.End(ctx, id(i%200_000), 1, clock.Now().Add(24*time.Hour))
 		}
 	})
 }

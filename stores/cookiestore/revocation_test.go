@@ -216,7 +216,7 @@ func TestSlowRequestCannotUndoALogout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, revocable)
 			cookie := s.begin()
-			s.clock.advance(10 * time.Minute) // a read owes a touch
+			s.clock.Advance(10 * time.Minute) // a read owes a touch
 			r := s.use(cookie, func(session *core.Session) {
 				session.Get("k")
 				s.use(cookie, func(s *core.Session) { s.Destroy() }).ok().clears()
@@ -320,7 +320,7 @@ func TestListIsDown(t *testing.T) {
 	t.Run("touch", func(t *testing.T) {
 		s := newSite(t, revocable)
 		cookie := s.begin()
-		s.clock.advance(10 * time.Minute)
+		s.clock.Advance(10 * time.Minute)
 		s.events()
 		s.use(cookie, func(session *core.Session) {
 			session.Get("k")
@@ -404,16 +404,16 @@ const day = 24 * time.Hour
 func TestRevocationIsKeptAsLongAsACookieLives(t *testing.T) {
 	s := newSite(t, revocable)
 	remembered := s.use("", func(s *core.Session) { s.Login("user-42"); s.Persist(30 * day) }).ok().sets()
-	s.clock.advance(time.Hour)
-	shorter := s.use(remembered, func(session *core.Session) { session.SetExpiry(s.clock.now().Add(time.Hour)) }).ok().sets()
+	s.clock.Advance(time.Hour)
+	shorter := s.use(remembered, func(session *core.Session) { session.SetExpiry(s.clock.Now().Add(time.Hour)) }).ok().sets()
 	s.use(shorter, func(s *core.Session) { s.Destroy() }).ok().clears()
-	s.clock.advance(30*day - time.Hour - time.Millisecond)
+	s.clock.Advance(30*day - time.Hour - time.Millisecond)
 	sweep(s)
 	s.refuses(remembered, core.ReasonRevoked)
-	s.clock.advance(time.Minute) // a clock elsewhere may be behind
+	s.clock.Advance(time.Minute) // a clock elsewhere may be behind
 	sweep(s)
 	s.refuses(remembered, core.ReasonRevoked)
-	s.clock.advance(time.Millisecond)
+	s.clock.Advance(time.Millisecond)
 	sweep(s)
 	s.refuses(remembered, core.ReasonExpired)
 }
@@ -443,7 +443,7 @@ func TestRevocationByACopyThatKnowsOfAShorterLife(t *testing.T) {
 				session.Destroy()
 			}).ok().clears()
 			s.refuses(long, core.ReasonRevoked)
-			s.clock.advance(2 * day)
+			s.clock.Advance(2 * day)
 			sweep(s)
 			s.refuses(long, core.ReasonRevoked)
 		})
@@ -463,7 +463,7 @@ func TestRevokeByID(t *testing.T) {
 			t.Errorf("Revoke, time %d: %t, %v", i+1, existed, err)
 		}
 	}
-	s.clock.advance(core.MaxLifetime - time.Second)
+	s.clock.Advance(core.MaxLifetime - time.Second)
 	sweep(s)
 	s.refuses(cookie, core.ReasonRevoked)
 
@@ -498,7 +498,7 @@ func TestEndOfAllGenerations(t *testing.T) {
 // Fails if a full list forgets somebody, or if the logout reports success.
 func TestListIsFull(t *testing.T) {
 	s := newSite(t, revocable, func(s *site, cfg *core.Config) {
-		s.list.MemoryRevocations = cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{MaxEntries: 2, Clock: s.clock.now})
+		s.list.MemoryRevocations = cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{MaxEntries: 2, Clock: s.clock.Now})
 	})
 	logout := func(s *core.Session) { s.Destroy() }
 	a, b, c := s.login("a"), s.login("b"), s.login("c")
@@ -515,7 +515,7 @@ func TestListIsFull(t *testing.T) {
 		t.Error("the session that could not be ended is gone")
 	}
 	// What is over anyway makes room.
-	s.clock.advance(day + 2*time.Minute)
+	s.clock.Advance(day + 2*time.Minute)
 	d := s.login("d")
 	s.use(d, logout).ok().clears()
 	s.refuses(d, core.ReasonRevoked)

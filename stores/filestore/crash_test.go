@@ -35,7 +35,7 @@ func scripts() []script {
 	expired := func(user string) func(f *fixture, s *Store) *core.Record {
 		return func(f *fixture, s *Store) *core.Record {
 			r := f.create(s, user)
-			f.clock.advance(time.Hour + time.Millisecond)
+			f.clock.Advance(time.Hour + time.Millisecond)
 			return &r
 		}
 	}
@@ -59,7 +59,7 @@ func scripts() []script {
 	none := func(core.Record) *core.Record { return nil }
 	fresh := func(f *fixture, user string, id core.ID) core.Record {
 		r := f.record(user)
-		r.ID, r.CreatedAt = id, f.clock.now()
+		r.ID, r.CreatedAt = id, f.clock.Now()
 		return r
 	}
 	var created core.Record
@@ -93,7 +93,7 @@ func scripts() []script {
 			return s.DeleteVersion(f.ctx, r.ID, r.Version)
 		}, none},
 		{"sweep", expired("ann"), func(f *fixture, s *Store, r core.Record) error {
-			_, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+			_, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 			return err
 		}, none},
 	}
@@ -223,7 +223,7 @@ func crashAtEveryStep(t *testing.T, sweep bool) {
 	stopEverywhere(t, true, errCrash, func(f *fixture, s *Store, failed error, before, after *core.Record, id core.ID) {
 		got := checkState(f, s, failed, before, after, id)
 		if sweep {
-			_, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+			_, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 			f.must(err)
 			for _, name := range f.files() {
 				if strings.HasSuffix(name, temporary) || strings.HasPrefix(name, "locks/") || got == nil && isEntryOf(name, id) {
@@ -244,7 +244,7 @@ func crashAtEveryStep(t *testing.T, sweep bool) {
 			got.Version++
 			f.must(s.Update(f.ctx, *got))
 		}
-		if _, err := s.Sweep(f.ctx, time.Time{}, f.clock.now()); err != nil {
+		if _, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now()); err != nil {
 			f.Errorf("Sweep: %v", err)
 		}
 		if got.User != "" {
@@ -257,7 +257,7 @@ func crashAtEveryStep(t *testing.T, sweep bool) {
 		}
 		_, err := s.Delete(f.ctx, id)
 		f.must(err)
-		_, err = s.Sweep(f.ctx, time.Time{}, f.clock.now())
+		_, err = s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 		f.must(err)
 		if left := f.leftovers(); left != nil {
 			f.Errorf("left over in the end: %v", left)

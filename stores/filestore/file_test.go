@@ -109,7 +109,7 @@ func TestUnreadableIsNotWritten(t *testing.T) {
 		}
 		f.wantVersion(s, r.ID, 1)
 	}
-	if err := s.Create(f.ctx, core.Record{Version: 1, ExpiresAt: f.clock.now().Add(time.Hour)}); err == nil {
+	if err := s.Create(f.ctx, core.Record{Version: 1, ExpiresAt: f.clock.Now().Add(time.Hour)}); err == nil {
 		t.Error("Create without an ID succeeded")
 	}
 }

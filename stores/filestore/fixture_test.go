@@ -16,27 +16,10 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/internal/testclock"
 )
 
-// fakeClock is a clock that moves when it is told to.
-type fakeClock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func newClock() *fakeClock { return &fakeClock{t: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)} }
-
-func (c *fakeClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *fakeClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
+func newClock() *testclock.Clock { return testclock.New(time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)) }
 
 // log is a logger's output. Safe for concurrent use.
 type log struct {
@@ -61,7 +44,7 @@ type fixture struct {
 	testing.TB
 	ctx   context.Context
 	dir   string
-	clock *fakeClock
+	clock *testclock.Clock
 	log   *log
 }
 
@@ -80,7 +63,7 @@ func (f *fixture) open(change ...func(*Config)) *Store {
 		Create:        true,
 		NoSync:        true,
 		SweepInterval: -1,
-		Clock:         f.clock.now,
+		Clock:         f.clock.Now,
 		Logger:        slog.New(slog.NewTextHandler(f.log, nil)),
 	}
 	for _, c := range change {
@@ -96,7 +79,7 @@ func (f *fixture) open(change ...func(*Config)) *Store {
 
 // record returns a record of a user that lives for an hour.
 func (f *fixture) record(user string) core.Record {
-	now := f.clock.now()
+	now := f.clock.Now()
 	r := core.Record{
 		Version:     1,
 		Generation:  1,

@@ -189,7 +189,7 @@ func TestClose(t *testing.T) {
 	open := openFiles(t, f.dir)
 	s := f.open(func(c *Config) { c.SweepInterval = time.Hour })
 	r := f.create(s, "ann")
-	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	f.must(err)
 	unlock, err := s.Lock(f.ctx, r.ID)
 	f.must(err)
@@ -209,7 +209,7 @@ func TestClose(t *testing.T) {
 	}
 	_, load := s.Load(f.ctx, r.ID)
 	_, list := s.ListUser(f.ctx, "ann")
-	_, sweep := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+	_, sweep := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	_, lock := s.Lock(f.ctx, r.ID)
 	for what, err := range map[string]error{
 		"Load": load, "ListUser": list, "Sweep": sweep, "Lock": lock,

@@ -124,7 +124,7 @@ func TestMain(m *testing.M) {
 	if role == "" {
 		os.Exit(m.Run())
 	}
-	s, err := New(Config{Dir: os.Getenv(childDir), NoSync: true, SweepInterval: -1, Clock: newClock().now})
+	s, err := New(Config{Dir: os.Getenv(childDir), NoSync: true, SweepInterval: -1, Clock: newClock().Now})
 	if err == nil {
 		err = roles[role](context.Background(), s, os.Getenv(childArg))
 		s.Close()
@@ -289,7 +289,7 @@ func TestProcessKilledWhileItWrites(t *testing.T) {
 			seen[id] = r.Version
 		}
 	}
-	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	f.must(err)
 	for _, name := range f.files() {
 		if strings.HasSuffix(name, temporary) || strings.HasSuffix(name, corrupt) || strings.HasPrefix(name, "locks/") {

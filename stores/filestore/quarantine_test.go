@@ -94,7 +94,7 @@ func TestVerbsMeetCorruptFile(t *testing.T) {
 			return nil
 		}, nil},
 		"Sweep": {func(r core.Record) error {
-			n, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+			n, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 			if n > 0 {
 				err = errors.New("it was counted")
 			}
@@ -150,13 +150,13 @@ func TestCorruptFileIsKeptForAWeek(t *testing.T) {
 	r := f.create(s, "ann")
 	f.spoil(r.ID)
 	s.Load(f.ctx, r.ID)
-	f.clock.advance(keepCorrupt - time.Millisecond)
-	s.Sweep(f.ctx, time.Time{}, f.clock.now())
+	f.clock.Advance(keepCorrupt - time.Millisecond)
+	s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	if _, err := os.Stat(f.file(r.ID) + corrupt); err != nil {
 		t.Errorf("after less than a week: %v", err)
 	}
-	f.clock.advance(time.Millisecond)
-	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+	f.clock.Advance(time.Millisecond)
+	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	f.must(err)
 	if left := f.leftovers(); left != nil {
 		t.Errorf("after a week: %v", left)
@@ -171,7 +171,7 @@ func TestRequestMeetsCorruptFile(t *testing.T) {
 	m := core.MustNew(core.Config{
 		Store:   f.open(),
 		Secrets: []core.Secret{core.GenerateSecret()},
-		Clock:   f.clock.now,
+		Clock:   f.clock.Now,
 		OnEvent: func(_ context.Context, e core.Event) { events = append(events, e) },
 	})
 	var id core.ID

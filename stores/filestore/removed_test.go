@@ -15,7 +15,7 @@ import (
 func TestFileRemoved(t *testing.T) {
 	f := newFixture(t)
 	store := f.open()
-	m := core.MustNew(core.Config{Store: store, Secrets: []core.Secret{core.GenerateSecret()}, Clock: f.clock.now})
+	m := core.MustNew(core.Config{Store: store, Secrets: []core.Secret{core.GenerateSecret()}, Clock: f.clock.Now})
 	var id core.ID
 	serve := func(cookie *http.Cookie, h func(s *core.Session)) *http.Response {
 		r := httptest.NewRequest("GET", "/", nil)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/internal/testclock"
 )
 
 // Fails if entries are trusted or forgotten: without pass.entry, or the call of
@@ -23,7 +24,7 @@ func TestSweepSetsEntriesRight(t *testing.T) {
 	f.must(s.enlist("ann", gone.ID))
 	f.must(s.enlist("bob", kept.ID)) // of another user now
 	f.wantListed(s, "bob")
-	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+	_, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	f.must(err)
 	f.wantListed(s, "ann", kept.ID, lost.ID)
 	f.wantListed(s, "bob")
@@ -43,7 +44,7 @@ func TestSweepLeavesEntryOfRecordBeingCreated(t *testing.T) {
 	s.disk.step = func(change, name string) error {
 		if change == "create" && strings.HasSuffix(name, temporary) { // the entry is there, nothing else
 			go func() {
-				_, err := other.Sweep(f.ctx, time.Time{}, f.clock.now())
+				_, err := other.Sweep(f.ctx, time.Time{}, f.clock.Now())
 				swept <- err
 			}()
 			f.waitForWaiter(bucketName(r.ID[15]))
@@ -94,7 +95,7 @@ func TestSweepClearsLocks(t *testing.T) {
 	f.write(lockFile(dead.ID, waiting), nil)
 	unlock, err := s.Lock(f.ctx, held.ID)
 	f.must(err)
-	_, err = other.Sweep(f.ctx, time.Time{}, f.clock.now())
+	_, err = other.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	f.must(err)
 	for _, name := range []string{lockFile(dead.ID, ""), lockFile(dead.ID, waiting)} {
 		if _, err := os.Stat(name); err == nil {
@@ -127,7 +128,7 @@ func TestSweepInBackground(t *testing.T) {
 			s.startSweeper(time.Minute)
 			return s
 		}
-		f.clock = &fakeClock{t: time.Now()}
+		f.clock = testclock.New(time.Now())
 		first := open()
 		time.Sleep(time.Second)
 		second := open()
@@ -176,7 +177,7 @@ func TestSweepInBackground(t *testing.T) {
 func TestSweepFailureIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		f.clock = &fakeClock{t: time.Now()}
+		f.clock = testclock.New(time.Now())
 		s := f.open(func(c *Config) { c.Clock = time.Now })
 		r := f.record("")
 		r.ExpiresAt = time.Now().Add(time.Second)
@@ -214,7 +215,7 @@ func TestThousandsOfSessions(t *testing.T) {
 	for i := range n {
 		r := f.record(users[i%3])
 		if i%2 == 0 {
-			r.ExpiresAt = f.clock.now().Add(time.Minute)
+			r.ExpiresAt = f.clock.Now().Add(time.Minute)
 		}
 		f.must(s.Create(f.ctx, r))
 		recs = append(recs, r)
@@ -229,8 +230,8 @@ func TestThousandsOfSessions(t *testing.T) {
 	if got := count(); got != n {
 		t.Errorf("List: %d, want %d", got, n)
 	}
-	f.clock.advance(2 * time.Minute)
-	swept, err := s.Sweep(f.ctx, time.Time{}, f.clock.now())
+	f.clock.Advance(2 * time.Minute)
+	swept, err := s.Sweep(f.ctx, time.Time{}, f.clock.Now())
 	f.must(err)
 	if got := count(); swept != n/2 || got != n/2 {
 		t.Errorf("swept %d of %d, left %d", swept, n, got)

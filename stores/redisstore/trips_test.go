@@ -22,7 +22,7 @@ func TestRoundTrips(t *testing.T) {
 		}
 	}
 	next := func(rec *core.Record) core.Record {
-		clock.advance(time.Minute)
+		clock.Advance(time.Minute)
 		rec.Version++
 		rec.LastAccess = clock.Now()
 		rec.ExpiresAt = rec.LastAccess.Add(rec.IdleTimeout)
@@ -95,7 +95,7 @@ func TestRoundTripsOfRequests(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %d round trips, want %d", c.path, got, c.want)
 		}
-		clock.advance(time.Second)
+		clock.Advance(time.Second)
 	}
 }
 

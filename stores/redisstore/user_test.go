@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/internal/testclock"
 )
 
 // entries is how many entries the list of a user has, stale ones included.
@@ -41,7 +42,7 @@ func wantListed(t *testing.T, when string, s *Store, user string, want ...core.I
 
 // between makes a store that calls f before the second command of the next
 // verb, which is that for the record.
-func between(t *testing.T, clock *testClock, f func(plain *Store) (send bool)) *Store {
+func between(t *testing.T, clock *testclock.Clock, f func(plain *Store) (send bool)) *Store {
 	plain := newStore(t, sharedClient(t), clock.Now)
 	n := 0
 	return beside(t, plain, &hooked{Client: plain.client, before: func([]string) bool {
@@ -78,7 +79,7 @@ func TestReaderLeavesFreshEntries(t *testing.T) {
 	clock := newClock()
 	rec := session(clock.Now(), "ann")
 	s := between(t, clock, func(plain *Store) bool {
-		clock.advance(maxWrite)
+		clock.Advance(maxWrite)
 		wantListed(t, "during Create", plain, "ann")
 		return true
 	})
@@ -93,7 +94,7 @@ func TestSlowWriteFails(t *testing.T) {
 	clock := newClock()
 	rec := session(clock.Now(), "ann")
 	s := between(t, clock, func(plain *Store) bool {
-		clock.advance(settleTime + time.Second)
+		clock.Advance(settleTime + time.Second)
 		wantListed(t, "during Create", plain, "ann")
 		if n := entries(t, plain, "ann"); n != 0 {
 			t.Errorf("a reader left %d stale entries, want 0", n)
@@ -132,12 +133,12 @@ func TestStaleEntriesAreDropped(t *testing.T) {
 	update(&recs[1], func(r *core.Record) { r.LastAccess, r.ExpiresAt = r.LastAccess.Add(1e6), clock.Now().Add(time.Second) })
 	update(&recs[2], func(r *core.Record) { r.User = "bob" })
 	update(&recs[3], func(r *core.Record) { r.Generation++ })
-	clock.advance(2 * time.Second)
+	clock.Advance(2 * time.Second)
 	wantListed(t, "at once", s, "ann", recs[3].ID, recs[4].ID)
 	if n := entries(t, s, "ann"); n != 6 {
 		t.Errorf("before the entries are old enough, the list has %d, want 6", n)
 	}
-	clock.advance(settleTime)
+	clock.Advance(settleTime)
 	wantListed(t, "later", s, "ann", recs[3].ID, recs[4].ID)
 	if n := entries(t, s, "ann"); n != 2 {
 		t.Errorf("after a look at old entries, the list has %d, want 2", n)
@@ -161,7 +162,7 @@ func TestDeadEntriesAreDroppedByWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	clock.advance(24*time.Hour + 2*slack)
+	clock.Advance(24*time.Hour + 2*slack)
 	for i, want := range []int64{51, 2, 3} {
 		if err := s.Create(ctx, session(clock.Now(), "ann")); err != nil {
 			t.Fatal(err)
@@ -192,11 +193,11 @@ func TestLongerSessionsStayListed(t *testing.T) {
 		if err := s.Create(ctx, rec); err != nil {
 			t.Fatal(err)
 		}
-		clock.advance(time.Minute)
+		clock.Advance(time.Minute)
 		if err := prolong(s, rec, rec.Deadline.Add(100*time.Hour)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		clock.advance(25 * time.Hour)
+		clock.Advance(25 * time.Hour)
 		other := session(clock.Now(), "ann")
 		if err := s.Create(ctx, other); err != nil { // removes dead entries
 			t.Fatal(err)
@@ -235,7 +236,7 @@ func TestTouchMeetsLogin(t *testing.T) {
 		}
 		if user != "" {
 			wantListed(t, "afterwards", plain, user, rec.ID)
-			clock.advance(24*time.Hour + 2*slack)
+			clock.Advance(24*time.Hour + 2*slack)
 			other := session(clock.Now(), user)
 			if err := plain.Create(ctx, other); err != nil { // removes dead entries
 				t.Fatal(err)
