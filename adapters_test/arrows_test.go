@@ -30,6 +30,7 @@ var policy = map[string][]string{
 	"core/dump":        {"core"},
 	"core/formtoken":   {"core"},
 	"core/csrf":        {"core"},
+	"core/sweep":       {"core"},
 
 	"adapters/ginsession":   {"core", "github.com/gin-gonic/gin"},
 	"adapters/echosession":  {"core", "github.com/labstack/echo/v4"},

@@ -61,6 +61,7 @@ var wellKnown = map[string]string{
 
 	"core":         module + "/core",
 	"sessiontest":  module + "/core/sessiontest",
+	"sweep":        module + "/core/sweep",
 	"clientinfo":   module + "/core/clientinfo",
 	"csrf":         module + "/core/csrf",
 	"dump":         module + "/core/dump",
