@@ -58,15 +58,16 @@ func TestSuite(t *testing.T) {
 
 // variants are the configurations under which the promises hold besides the
 // default: the ways to keep requests of one session apart, times the ways to
-// carry its token.
+// carry its token; and the other seal.
 var variants = map[string]suite.Variant{
 	"exclusive":        {Exclusive: true},
 	"header":           {Header: true},
 	"exclusive header": {Exclusive: true, Header: true},
+	"AES-GCM":          {Config: func(c *core.Config) { c.Sealer = core.AESGCM }},
 }
 
-// TestVariants runs every scenario with exclusive use of a session and with the
-// token in a header. On the engines it is a test of that module.
+// TestVariants runs every scenario with exclusive use of a session, with the
+// token in a header, and with the other seal.
 func TestVariants(t *testing.T) {
 	for _, s := range []suite.Store{memory, cookie} {
 		for name, v := range variants {

@@ -76,7 +76,9 @@ func (tr *transcript) note(text string) { fmt.Fprintf(&tr.out, "# %s\n\n", text)
 func play(t *testing.T, a adapter, on setting) string {
 	t.Helper()
 	f := newFixture(t, a, on, nil)
-	sealer, err := core.SecureCookie(core.SealConfig{
+	cfg := core.Config{Sealer: core.SecureCookie}
+	on.configure(&cfg)
+	sealer, err := cfg.Sealer(core.SealConfig{
 		Secrets: []core.Secret{testSecret},
 		Name:    cookieName,
 		Encrypt: !f.can(Listing),

@@ -16,11 +16,10 @@ import (
 )
 
 // traps are what a framework lays for whoever puts something around its
-// handlers. Each is sprung on every adapter, with records on the server, where
-// every store call shows.
+// handlers. Each is sprung on every adapter.
 var traps = []scenario{
-	// A panic unwinds through the middleware, and must not look like
-	// a handler that returned. Wherever the recovery stands, nothing is saved.
+	// A panic unwinds through the middleware, and must not look like a handler
+	// that returned. Wherever the recovery stands, nothing is saved.
 	// Fails without the check of exchange.returned in exchange.end.
 	{name: "1 a panic", run: func(f *fixture) {
 		for _, where := range []place{nowhere, outside, inside} {
@@ -49,9 +48,9 @@ var traps = []scenario{
 		}
 	}},
 
-	// An answer without a body may be sent by the framework
-	// after all middleware, on a writer of its own. The session is saved before, with
-	// that status, and once.
+	// An answer without a body may be sent by the framework after all
+	// middleware, on a writer of its own. The session is saved before, with that
+	// status, and once.
 	// Fails without exchange.end (or ginsession's settle after c.Next).
 	{name: "2 a status only", run: func(f *fixture) {
 		s := f.serve(map[string]handler{
@@ -71,8 +70,8 @@ var traps = []scenario{
 		}
 	}},
 
-	// When the session answers in the handler's place, nothing
-	// that runs later adds to the answer or changes it.
+	// When the session answers in the handler's place, nothing that runs later
+	// adds to the answer or changes it.
 	// Fails without the return of exchange.failure in exchange.begin.
 	{name: "3 the error page", run: func(f *fixture) {
 		var logged []int
@@ -94,10 +93,10 @@ var traps = []scenario{
 		}
 	}},
 
-	// What the framework knows of its response stays true, for the
-	// logs and metrics outside.
-	// Fails if ginsession's writer records anything itself, or if an echo adapter
-	// changes the outer response rather than putting its own before it.
+	// What the framework knows of its response stays true, for the logs and
+	// metrics outside.
+	// Fails if ginsession's writer records anything itself, or if an echo
+	// adapter changes the outer response rather than putting its own before it.
 	{name: "4 facts for logs", run: func(f *fixture) {
 		var logged []int
 		s := f.serve(map[string]handler{
@@ -122,8 +121,8 @@ var traps = []scenario{
 		}
 	}},
 
-	// Handlers ask their writer for optional interfaces by type
-	// assertion, so that an Unwrap method is not enough.
+	// Handlers ask their writer for optional interfaces by type assertion, so
+	// that an Unwrap method is not enough.
 	// Fails if writer.go's choice of type loses one.
 	{name: "5 assertions", run: func(f *fixture) {
 		s := f.serve(map[string]handler{"/ask": func(x *call) {
@@ -135,8 +134,8 @@ var traps = []scenario{
 		s.browser().get("/ask").is(200, "true true true")
 	}},
 
-	// And the same when net/http's middleware stands around a
-	// whole application, whose framework asserts interfaces of what it is given.
+	// And the same when net/http's middleware stands around a whole application,
+	// whose framework asserts interfaces of what it is given.
 	{name: "5 around a framework", run: func(f *fixture) {
 		a := app{managers: []*core.Manager{f.manager}, routes: map[string]handler{
 			"/socket": func(x *call) {
@@ -160,16 +159,15 @@ var traps = []scenario{
 		}
 	}},
 
-	// The middleware's request is a copy, of which net/http does
-	// not know. The files of an upload are removed all the same. (That the
-	// framework's context gets its request and writer back is TestRestores, beside
-	// each adapter.)
+	// The middleware's request is a copy, of which net/http does not know. The
+	// files of an upload are removed all the same. (That the framework's context
+	// gets its request and writer back is TestRestores, beside each adapter.)
 	// Fails without the removal in exchange.end.
 	{name: "6 the request is a copy", run: uploads},
 
-	// A framework may render an error that a handler
-	// returned after all middleware. The session's cookie is in the header by then,
-	// and the status of the rendered error decides what is kept.
+	// A framework may render an error that a handler returned after all
+	// middleware. The session's cookie is in the header by then, and the status
+	// of the rendered error decides what is kept.
 	// Fails if an echo adapter returns the error without rendering it.
 	{name: "7 returned errors", run: func(f *fixture) {
 		s := f.serve(map[string]handler{
