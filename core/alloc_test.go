@@ -88,7 +88,7 @@ func TestAllocations(t *testing.T) {
 		"S3":  {3, 3},
 		"S4":  {6, 6},
 		"S4u": {8, 8},
-		"S5":  {13, 14},
+		"S5":  {11, 11},
 		"S6":  {3, 3},
 	}
 	for _, sc := range scenarios {

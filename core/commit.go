@@ -401,10 +401,8 @@ func (s *Session) issue(r *Record) (token, string, error) {
 
 // sealed returns the cookie line of a record.
 func (s *Session) sealed(r *Record, tok token) (string, error) {
-	var plain, buf []byte
-	if s.m.carrier == nil {
-		plain, buf = append(plain, tok[:]...), make([]byte, 0, 256)
-	} else {
+	plain, buf := append(s.scratch[:0], tok[:]...), s.scratch[len(tok):len(tok)]
+	if s.m.carrier != nil {
 		var err error
 		if plain, err = s.m.carrier.Pack(*r); err != nil {
 			return "", err

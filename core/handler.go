@@ -151,7 +151,8 @@ func (e *exchange) writeHeader() {
 	case clearCookie:
 		line = ""
 	}
-	h["Cache-Control"] = []string{"no-store"}
+	fields := []string{"no-store", ""} // one allocation for two headers
+	h["Cache-Control"] = fields[:1:1]
 	if s.m.transport != nil {
 		s.m.transport.Send(h, line, s.life)
 		return
@@ -163,6 +164,9 @@ func (e *exchange) writeHeader() {
 	// Another Set-Cookie of the name, set by hand, would contradict ours.
 	prefix := s.m.cookie.Name + "="
 	old := slices.DeleteFunc(h["Set-Cookie"], func(l string) bool { return strings.HasPrefix(l, prefix) })
+	if len(old) == 0 {
+		old = fields[1:1:2]
+	}
 	h["Set-Cookie"] = append(old, line)
 }
 

@@ -92,7 +92,7 @@ type candidate struct {
 	tok      token
 	readOnly bool      // the cookie was the one before the last rotation
 	reseal   bool      // the cookie was sealed with an old secret
-	scratch  [120]byte // to open the seal of a token in, without an allocation; see gcmSealer.Open
+	scratch  [120]byte // to seal and open a token in, without an allocation; see gcmSealer.Open
 }
 
 // find tries every cookie of the name: junk that somebody planted beside the
@@ -233,7 +233,11 @@ func (m *Manager) judge(rec *Record, err error, now time.Time) (Reason, error) {
 	if rec.expired(now) {
 		return ReasonExpired, nil
 	}
-	if content(rec.Values).check(m.format) != nil {
+	values := content(rec.Values)
+	if m.faithful {
+		values = values[:min(1, len(values))] // the codec may be another than before a restart
+	}
+	if values.check(m.format) != nil {
 		return ReasonMalformed, nil
 	}
 	return "", nil

@@ -442,3 +442,31 @@ func TestCookieIsHiddenAfterDestroy(t *testing.T) {
 	})
 	mustBe(t, "the request that came in", w.m.HasCookie(in), true)
 }
+
+// Fails if the values of a store that is ProcessLocal, which are not checked
+// any further, are read by another codec than wrote them: a snapshot may be
+// restored under another configuration.
+func TestLocalStoreOfAnotherCodec(t *testing.T) {
+	mem := memorystore.New(memorystore.Config{})
+	defer mem.Close()
+	secret := core.GenerateSecret()
+	for i, codec := range []core.Codec{core.CBOR, core.JSON} {
+		m := core.MustNew(core.Config{Store: mem, Secrets: []core.Secret{secret}, Codec: codec})
+		other := core.MustNew(core.Config{Store: mem, Secrets: []core.Secret{secret}, Codec: []core.Codec{core.JSON, core.CBOR}[i]})
+		first := httptest.NewRecorder()
+		m.Serve(first, httptest.NewRequest("GET", "/", nil), func(_ http.ResponseWriter, r *http.Request) { core.Get(r.Context()).Set("k", 1) })
+		cookie, _ := sessionCookie(first)
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", cookie)
+		var here, there any
+		var reason core.Reason
+		m.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) { here, _ = core.Get(r.Context()).Get("k") })
+		other.Serve(httptest.NewRecorder(), r, func(_ http.ResponseWriter, r *http.Request) {
+			there, _ = core.Get(r.Context()).Get("k")
+			reason = core.Get(r.Context()).Rejected()
+		})
+		mustBe(t, "value", fmt.Sprint(here), "1")
+		mustBe(t, "value under another codec", there, nil)
+		mustBe(t, "reason", reason, core.ReasonMalformed)
+	}
+}

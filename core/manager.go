@@ -21,6 +21,7 @@ type Manager struct {
 	expirer     Expirer        // or nil
 	unwatch     func()         // the expirer
 	nonBlocking bool
+	faithful    bool // the store hands back the values that it was given
 
 	sealer     Sealer
 	codec      Codec
@@ -94,6 +95,7 @@ func New(cfg Config) (*Manager, error) {
 	m.deleter, _ = power[VersionDeleter](cfg.Store)
 	m.locker, _ = power[Locker](cfg.Store)
 	m.expirer, _ = power[Expirer](cfg.Store)
+	_, m.faithful = cfg.Store.(ProcessLocal)
 	if n, ok := cfg.Store.(NonBlocking); ok {
 		m.nonBlocking = n.NonBlocking()
 	}

@@ -231,7 +231,9 @@ type NonBlocking interface {
 }
 
 // ProcessLocal is a [Store] whose records die with the process. It may run
-// without secrets: random ones are as good.
+// without secrets: random ones are as good. Nothing but a manager writes its
+// records, so the manager does not check the form of their values again; it
+// does if the store is wrapped in one that is not ProcessLocal.
 type ProcessLocal interface {
 	ProcessLocal()
 }
