@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"reflect"
-	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -26,6 +25,7 @@ func newCBOR() cborCodec {
 	}
 	dec, err := cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		UTF8:             cbor.UTF8DecodeInvalid, // a string of Go may hold any bytes, and the encoder passes them
 		MaxNestedLevels:  maxDepth,
 		MaxArrayElements: maxElements,
 		MaxMapPairs:      maxElements,
@@ -194,7 +194,7 @@ func decodeScalar(data []byte, into any) (ok bool) {
 
 func textOf(data []byte) ([]byte, bool) {
 	major, n, rest, ok := cutHead(data)
-	return rest, ok && major == cborText && n == uint64(len(rest)) && utf8.Valid(rest)
+	return rest, ok && major == cborText && n == uint64(len(rest))
 }
 
 func intOf(data []byte) (int64, bool) {

@@ -891,3 +891,32 @@ func TestPanicLogIsQuiet(t *testing.T) {
 		t.Errorf("log %q", text)
 	}
 }
+
+// A string of Go may hold any bytes, and what a client sends often does: it is
+// read back as it was set, and does not poison the session.
+func TestStringsOfAnyBytes(t *testing.T) {
+	type form struct{ Name string }
+	typed, nested := core.NewKey[string]("typed"), core.NewKey[form]("nested")
+	for name, codec := range map[string]core.Codec{"CBOR": core.CBOR, "JSON": core.JSON} {
+		w := newWorld(t, func(c *core.Config) { c.Codec = codec })
+		c := w.client()
+		const text = "a\xff\xfe"
+		mustStatus(t, c.use(func(s *core.Session) {
+			s.Set("untyped", text)
+			typed.Set(s, text)
+			nested.Set(s, form{text})
+			s.Set("map", map[string]any{text: text})
+		}), 200)
+		want := map[string]string{"CBOR": text, "JSON": "a\ufffd\ufffd"}[name]
+		mustStatus(t, c.use(func(s *core.Session) {
+			v, _ := s.Get("untyped")
+			mustBe[any](t, name+" untyped", v, want)
+			mustBe(t, name+" typed", typed.GetOr(s, ""), want)
+			mustBe(t, name+" nested", nested.GetOr(s, form{}).Name, want)
+			v, _ = s.Get("map")
+			m, _ := v.(map[string]any)
+			mustBe[any](t, name+" in a map", m[want], want)
+			mustBe(t, name+" dirty", s.Dirty(), false)
+		}), 200)
+	}
+}
