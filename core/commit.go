@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,7 +162,7 @@ func (s *Session) attempt() error {
 		return &TooLargeError{What: "keys", Size: content(next.Values).len(), Limit: maxKeys}
 	case s.readOnly:
 		return ErrNotFound
-	case s.m.disabled || !s.found && (!s.keeps(&next) || next.expired(s.now)):
+	case s.m.disabled || s.request == nil && !s.free || !s.found && (!s.keeps(&next) || next.expired(s.now)):
 		return nil // there is nothing to store yet
 	case !s.found:
 		return s.create(next)
@@ -490,22 +491,31 @@ func (s *Session) startOver() bool {
 	return s.replay(true) == nil
 }
 
-// admit refuses a login if its user has all the sessions that are allowed.
+// admit refuses a login if its user has all the sessions that are allowed. Where
+// the oldest ends instead, it makes this one the latest: logins of the same
+// millisecond, or by the clock of a node that is ahead, came before it.
 func (m *Manager) admit(ctx context.Context, next *Record) error {
-	if !m.refuse {
+	if m.maxPerUser == 0 {
 		return nil
 	}
 	recs, err := m.userRecords(ctx, next.User)
 	if err != nil {
+		if !m.refuse {
+			err = nil // limitUser will meet it too, and tell
+		}
 		return err
 	}
-	n := 0
+	n, now := 0, next.LoginAt
 	for i := range recs {
-		if recs[i].ID != next.ID {
-			n++
+		if recs[i].ID == next.ID {
+			continue
+		}
+		n++
+		if at := recs[i].LoginAt; !at.Before(next.LoginAt) && at.Sub(now) < maxSkew {
+			next.LoginAt = at.Add(time.Millisecond)
 		}
 	}
-	if n >= m.maxPerUser {
+	if m.refuse && n >= m.maxPerUser {
 		return fmt.Errorf("%w: %d of at most %d", ErrTooManySessions, n, m.maxPerUser)
 	}
 	return nil
@@ -524,16 +534,7 @@ func (m *Manager) limitUser(ctx context.Context, own *Record) {
 		return
 	}
 	slices.SortFunc(recs, func(a, b Record) int {
-		if c := a.LoginAt.Compare(b.LoginAt); c != 0 {
-			return c
-		}
-		switch own.ID { // of one moment, ours is the latest
-		case a.ID:
-			return 1
-		case b.ID:
-			return -1
-		}
-		return bytes.Compare(a.ID[:], b.ID[:])
+		return cmp.Or(a.LoginAt.Compare(b.LoginAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	for i := range max(len(recs)-m.maxPerUser, 0) {
 		if _, err := m.end(ctx, recs[i], ReasonLimit); err != nil {

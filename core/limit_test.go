@@ -99,7 +99,69 @@ func (noList) ListUser(context.Context, string) ([]core.Record, error) {
 	return nil, errors.New("down")
 }
 
-// However many log in at once, no more than the limit are left, and somebody is.
+// meeting is a store whose list two callers ask for at the same time.
+type meeting struct {
+	core.Store
+	met chan struct{}
+}
+
+func (m meeting) Unwrap() core.Store { return m.Store }
+
+func (m meeting) ListUser(ctx context.Context, user string) ([]core.Record, error) {
+	m.meet()
+	defer m.meet()
+	return m.Store.(core.UserLister).ListUser(ctx, user)
+}
+
+func (m meeting) meet() {
+	select {
+	case m.met <- struct{}{}:
+	case <-m.met:
+	}
+}
+
+// Two logins of one millisecond, each of which sees the other, do not end each
+// other: who clicks twice is logged in. Fails if each takes its own for the
+// later one.
+func TestMaxPerUserSameMoment(t *testing.T) {
+	clock := newClock()
+	mem := memorystore.New(memorystore.Config{Clock: clock.Now})
+	defer mem.Close()
+	w := newWorld(t, func(c *core.Config) {
+		c.Store, c.Clock, c.MaxPerUser = meeting{mem, make(chan struct{})}, clock.Now, 1
+	})
+	for range 8 { // random IDs decide who stays
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() { w.client().use(func(s *core.Session) { s.Login("alice") }) })
+		}
+		wg.Wait()
+		live, _ := mem.ListUser(t.Context(), "alice")
+		mustBe(t, "sessions", len(live), 1)
+		mem.Delete(t.Context(), live[0].ID)
+	}
+}
+
+// A login is later than those that are over, whatever the clocks of their nodes
+// say: it never ends itself.
+func TestMaxPerUserSkew(t *testing.T) {
+	clock := newClock()
+	mem := memorystore.New(memorystore.Config{Clock: clock.Now})
+	defer mem.Close()
+	node := func(skew time.Duration) *world {
+		return newWorld(t, func(c *core.Config) {
+			c.Store, c.MaxPerUser, c.Clock = mem, 1, func() time.Time { return clock.Now().Add(skew) }
+		})
+	}
+	ahead, behind := node(5*time.Second), node(0)
+	ahead.client().use(func(s *core.Session) { s.Login("alice") })
+	c := behind.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	mustBe(t, "who logged in last", c.user(), "alice")
+	mustBe(t, "sessions", behind.count(), 1)
+}
+
+// However many log in at once, as many as the limit are left.
 func TestMaxPerUserRace(t *testing.T) {
 	mem := memorystore.New(memorystore.Config{})
 	defer mem.Close()
@@ -114,7 +176,7 @@ func TestMaxPerUserRace(t *testing.T) {
 		wg.Wait()
 		m := core.MustNew(core.Config{Store: mem})
 		live, err := m.UserSessions(t.Context(), "alice")
-		if err != nil || len(live) > 2 {
+		if err != nil || len(live) != 2 {
 			t.Fatalf("%d sessions are left, %v", len(live), err)
 		}
 		if _, err := m.RevokeUser(t.Context(), "alice"); err != nil {
