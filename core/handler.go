@@ -136,7 +136,10 @@ func (e *exchange) writeHeader() {
 	}
 	if old := h["Vary"]; vary == "" {
 		if s.found { // the URL is the credential
-			h["Cache-Control"], h["Referrer-Policy"] = []string{"no-store"}, []string{"same-origin"}
+			h["Cache-Control"] = []string{"no-store"}
+			if policy := h["Referrer-Policy"]; len(policy) != 1 || policy[0] != "no-referrer" { // which says still less
+				h["Referrer-Policy"] = []string{"same-origin"}
+			}
 		}
 	} else if len(old) == 0 {
 		e.vary[0] = vary

@@ -60,10 +60,28 @@ func QueryTransport(param string) Transport { return queryTransport(param) }
 type queryTransport string
 
 func (t queryTransport) Receive(r *http.Request) []string {
-	if !strings.Contains(r.URL.RawQuery, string(t)) {
-		return nil
+	var values []string
+	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		if !t.names(name) || strings.Contains(part, ";") {
+			continue
+		}
+		if value, err := url.QueryUnescape(value); err == nil {
+			values = append(values, value)
+		}
+		if len(values) == maxCandidates {
+			break
+		}
 	}
-	return r.URL.Query()[string(t)]
+	return values
+}
+
+// names reports whether the name of a parameter, as it stands in a URL, is t.
+func (t queryTransport) names(name string) bool {
+	if strings.ContainsAny(name, "%+") {
+		name, _ = url.QueryUnescape(name)
+	}
+	return name == string(t)
 }
 
 func (t queryTransport) Send(http.Header, string, time.Duration) {} // links do
@@ -82,8 +100,7 @@ func (t queryTransport) without(query string) string {
 	}
 	parts := slices.DeleteFunc(strings.Split(query, "&"), func(part string) bool {
 		name, _, _ := strings.Cut(part, "=")
-		name, err := url.QueryUnescape(name)
-		return err == nil && name == string(t)
+		return t.names(name)
 	})
 	return strings.Join(parts, "&")
 }
@@ -117,8 +134,9 @@ func validTransport(t Transport) (rule string, ok bool) {
 // parsed. A fragment stays at the end.
 //
 // A session that is new, or that has just logged in, is stored at once, since
-// the link has to name it: call EncodeURL after the changes, and before the
-// first byte if the session is new. [Session.Err] tells what went wrong.
+// the link has to name it, and as after [Session.Save] it stays stored if the
+// handler fails later: call EncodeURL after the changes, and before the first
+// byte if the session is new. [Session.Err] tells what went wrong.
 func (s *Session) EncodeURL(link string) string {
 	defer s.lock()()
 	t, ok := s.m.transport.(queryTransport)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,11 @@ func TestQueryTransport(t *testing.T) {
 	})
 	mustBe(t, "Cache-Control", rec.Result().Header.Get("Cache-Control"), "no-store")
 	mustBe(t, "Referrer-Policy", rec.Result().Header.Get("Referrer-Policy"), "same-origin")
+	rec = w.visit(httptest.NewRequest("GET", in, nil), func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Referrer-Policy", "no-referrer")
+		s.User()
+	})
+	mustBe(t, "the handler's stricter Referrer-Policy", rec.Result().Header.Get("Referrer-Policy"), "no-referrer")
 	w.visit(httptest.NewRequest("GET", in+"&z=1", nil), func(s *core.Session, _ http.ResponseWriter, r *http.Request) {
 		s.Destroy()
 		mustBe(t, "query after Destroy", r.URL.RawQuery, "z=1")
@@ -321,4 +327,24 @@ func TestTokenIsInTheCookieOnly(t *testing.T) {
 	mustStatus(t, rec, 200)
 	mustBe(t, "segment", rec.Body.String(), segment)
 	noCookie(t, rec)
+}
+
+// What a query presents is what net/url reads there, up to as many values as
+// are tried, and without a pass over everything else.
+func TestQueryReceive(t *testing.T) {
+	receive := core.QueryTransport("sid").Receive
+	for _, q := range []string{
+		"", "a=b", "sid", "sid=", "sid=x", "sid=x&sid=y", "a=sid&sid=x%2By+z", "%73id=x&a", "s%69d=x&sid=%zz", "sid%zz=x", "sid;=x&sid=x;y&sid=z",
+		"xsid=1&sidx=2", "sid=a=b", "&&sid=x&&", "SID=x", "+sid=x",
+	} {
+		want := (&url.URL{RawQuery: q}).Query()["sid"]
+		if got := receive(&http.Request{URL: &url.URL{RawQuery: q}}); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", q, got, want)
+		}
+	}
+	r := &http.Request{URL: &url.URL{RawQuery: strings.Repeat("sid=x&", 5000) + strings.Repeat("a=b&", 100_000)}}
+	mustBe(t, "values", len(receive(r)), 64)
+	if n := testing.AllocsPerRun(5, func() { receive(r) }); n > 10 {
+		t.Errorf("%v allocations", n)
+	}
 }
