@@ -39,6 +39,9 @@ var (
 	ErrConfig = errors.New("sessions: configuration")
 )
 
+// errOnEnd stands for what Config.OnEnd would have said.
+var errOnEnd = errors.New("sessions: Config.OnEnd panicked, so nothing was saved")
+
 // TooLargeError says that a limit in bytes or in number was met. Nothing was
 // sent or stored, and what was stored before stays.
 type TooLargeError struct {

@@ -87,8 +87,7 @@ func (e *exchange) begin(status int) error {
 		return e.failure
 	}
 	if m := e.session.m; m.onEnd != nil && !e.ending && !m.failed(status) {
-		e.ending = true
-		e.session.report(m.onEnd(&e.request, &e.session))
+		e.callOnEnd()
 	}
 	err := e.commit(status)
 	e.begun = true // not before: a store that panics has not saved
@@ -96,6 +95,15 @@ func (e *exchange) begin(status int) error {
 		e.fail(err)
 	}
 	return err
+}
+
+// callOnEnd calls Config.OnEnd, once. If it panics, nothing may be saved, even
+// if the handler recovers and answers.
+func (e *exchange) callOnEnd() {
+	e.ending = true
+	err := errOnEnd
+	defer func() { e.session.report(err) }()
+	err = e.session.m.onEnd(&e.request, &e.session)
 }
 
 // commit saves or discards, as the status of the answer says, and closes the
@@ -263,14 +271,15 @@ func (c *exchangeContext) GoString() string { return c.String() }
 // that are given the context: to ask it would never return.
 type unaware struct {
 	context.Context
-	s *Session
+	s       *Session
+	instead any // what is found in its place
 }
 
 func (u unaware) Value(key any) any {
 	if v := u.Context.Value(key); v != any(u.s) {
 		return v
 	}
-	return nil
+	return u.instead
 }
 
 type sessionKey struct{}

@@ -150,13 +150,14 @@ func TestHookPanics(t *testing.T) {
 	ends := 0
 	h.end = func(*http.Request, *core.Session) error { ends++; panic("hook") }
 	rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+		s.Set("k", "w")
 		defer func() {
 			recover()
-			http.Error(rw, "sorry", http.StatusBadRequest)
+			io.WriteString(rw, "sorry")
 		}()
 		io.WriteString(rw, "x")
 	})
-	mustStatus(t, rec, 400)
+	mustStatus(t, rec, 500)
 	mustBe(t, "runs", ends, 1)
 	h.end = nil
 	mustBe[any](t, "value", c.get("k"), "v")

@@ -1,9 +1,12 @@
 package core_test
 
 import (
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coatcheck/sessions/core"
 )
@@ -133,4 +136,64 @@ func TestInitAfterGone(t *testing.T) {
 	mustBe[any](t, "language", c.get("lang"), "nl")
 	mustBe[any](t, "value of the old session", c.get("k"), nil)
 	mustBe(t, "user", c.user(), "alice")
+}
+
+// Init may look for its session where a handler does: in the context.
+func TestInitFindsItsSession(t *testing.T) {
+	var m *core.Manager
+	w := newWorld(t, func(c *core.Config) {
+		c.Init = func(r *http.Request, s *core.Session) {
+			core.Get(r.Context()).Set("lang", "nl")
+			own, _ := m.Lookup(r.Context())
+			own.Set("theme", r.PostFormValue("theme"))
+		}
+	})
+	m = w.m
+	r := httptest.NewRequest("POST", "/", strings.NewReader("theme=dark"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r = r.WithContext(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.visit(r, func(s *core.Session, _ http.ResponseWriter, r *http.Request) {
+			lang, _ := s.Get("lang")
+			theme, _ := s.Get("theme")
+			if lang != "nl" || theme != "dark" || s.Dirty() {
+				t.Errorf("lang %v, theme %v, dirty %v", lang, theme, s.Dirty())
+			}
+			if r.PostFormValue("theme") != "dark" {
+				t.Error("the form that Init parsed is lost")
+			}
+		})
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("Init waits for its own session")
+	}
+}
+
+// Init sets values and does nothing else, then or later.
+func TestInitStoresNothing(t *testing.T) {
+	var draft *core.Session
+	w := newWorld(t, func(c *core.Config) {
+		c.Init = func(r *http.Request, s *core.Session) {
+			s.Set("lang", "nl")
+			s.Login("nobody")
+			s.Save(r.Context())
+			draft = s
+		}
+	})
+	noCookie(t, w.client().use(func(s *core.Session) {
+		v, _ := s.Get("lang")
+		mustBe[any](t, "lang", v, "nl")
+		draft.Set("lang", "en")
+		draft.Save(t.Context())
+		v, _ = s.Get("lang")
+		mustBe[any](t, "lang after Init", v, "nl")
+	}))
+	mustBe(t, "store calls", w.store.took(), "")
+	if !errors.Is(draft.Err(), core.ErrEnded) {
+		t.Errorf("later use of Init's session: %v", draft.Err())
+	}
 }

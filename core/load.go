@@ -53,8 +53,14 @@ func (s *Session) blank() {
 	if !s.inited {
 		s.inited = true
 		draft := &Session{m: s.m, ctx: s.ctx, loaded: true, state: &state{now: s.now}}
-		s.m.init(s.request, draft)
+		// Init may find its session in the context as a handler does.
+		r := s.request.WithContext(unaware{s.request.Context(), s, draft})
+		s.m.init(r, draft)
+		if r.Form != nil && s.request.Form == nil { // a body can be parsed once only
+			s.request.Form, s.request.PostForm, s.request.MultipartForm = r.Form, r.PostForm, r.MultipartForm
+		}
 		draft.flush("")
+		draft.phase = ended
 		if draft.err != nil {
 			s.fail(draft.err)
 			return

@@ -390,7 +390,7 @@ func (s *Session) Save(ctx context.Context) error {
 		return s.err
 	}
 	request := s.ctx
-	s.ctx = unaware{ctx, s}
+	s.ctx = unaware{ctx, s, nil}
 	defer func() { s.ctx = request }()
 	if s.loaded {
 		s.now = s.m.now() // a handler that saves is using the session
