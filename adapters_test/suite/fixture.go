@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coatcheck/sessions/adapters_test/testclock"
 	"github.com/coatcheck/sessions/core"
-	"github.com/coatcheck/sessions/internal/testclock"
 )
 
 // buffer is a log that several goroutines write.

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coatcheck/sessions/adapters_test/testclock"
 	"github.com/coatcheck/sessions/core"
-	"github.com/coatcheck/sessions/internal/testclock"
 )
 
 func newClock() *testclock.Clock { return testclock.New(time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)) }

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coatcheck/sessions/adapters_test/testclock"
 	"github.com/coatcheck/sessions/core"
-	"github.com/coatcheck/sessions/internal/testclock"
 )
 
 // Fails if entries are trusted or forgotten: without pass.entry, or the call of

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coatcheck/sessions/adapters_test/testclock"
 	"github.com/coatcheck/sessions/core"
-	"github.com/coatcheck/sessions/internal/testclock"
 	"github.com/redis/rueidis"
 )
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coatcheck/sessions/adapters_test/testclock"
 	"github.com/coatcheck/sessions/core"
-	"github.com/coatcheck/sessions/internal/testclock"
 )
 
 // entries is how many entries the list of a user has, stale ones included.
