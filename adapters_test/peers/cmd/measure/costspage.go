@@ -36,7 +36,7 @@ The figures come from the same run as [performance.md](performance.md), which ha
 	p.table(rows)
 	cell := func(id, name string) string { return duration(r.ns("Options/" + id + "/" + name).mid) }
 	p.line("## How to choose\n")
-	p.line("* **Sealer.** `core.SecureCookie` is gorilla/securecookie, which many have read; `core.AESGCM` is the standard library's AES-GCM: %s in place of %s to read, and a shorter cookie. Both hold the same promises. Changing it logs everybody out.",
+	p.line("* **Sealer.** `core.SecureCookie` is the format of gorilla/securecookie, which many have read; `core.AESGCM` is the standard library's AES-GCM: %s in place of %s to read, and a shorter cookie. Both hold the same promises. Changing it logs everybody out.",
 		cell("S3", "aesgcm"), cell("S3", "default"))
 	p.line("* **Store.** The memory store is the fastest and dies with the process. The cookie store needs no server, and its cookie grows with the session: every request carries it. The file store reads a file per request, and waits for the disk at every write. "+
 		"With Redis or SQL the round trip is what you pay%s.", remoteNote(r))
