@@ -46,6 +46,9 @@ var policy = map[string][]string{
 	"stores/redisstore":  {"core", "github.com/redis/rueidis"},
 	"stores/storetest":   {"core"},
 
+	// Whoever has the store chosen by configuration pays for all of them.
+	"stores/storeurl": {"core", "stores/memorystore", "stores/filestore", "stores/sqlstore", "stores/redisstore", "github.com/redis/rueidis"},
+
 	"adapters_test/testclock": {},
 	"adapters_test/suite":     {"*"},
 

@@ -72,6 +72,7 @@ var wellKnown = map[string]string{
 	"filestore":    module + "/stores/filestore",
 	"sqlstore":     module + "/stores/sqlstore",
 	"redisstore":   module + "/stores/redisstore",
+	"storeurl":     module + "/stores/storeurl",
 	"ginsession":   module + "/adapters/ginsession",
 	"echosession":  module + "/adapters/echosession",
 	"echo5session": module + "/adapters/echo5session",
