@@ -328,8 +328,8 @@ func (s *Session) removeEmpty() error {
 		return answer("delete", err, ErrConflict, ErrNotFound)
 	}
 	m.emit(s.ctx, Event{Kind: EventDestroyed, ID: s.rec.ID, User: s.rec.User, Reason: ReasonEmptied})
-	s.forget()
 	s.cookie, s.line = clearCookie, ""
+	s.forget()
 	return nil
 }
 

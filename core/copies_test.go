@@ -30,3 +30,26 @@ func TestTwoCopiesAroundARotation(t *testing.T) {
 	noCookie(t, rec)
 	mustBe(t, "the value", c.get("k"), any("v"))
 }
+
+// Fails if a load that panicked half way leaves what it had found: the session
+// may have ended since.
+func TestLoadAfterAPanic(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	copied, loads := c.cookie, 0
+	w.store.interfere(func(verb string) error {
+		if loads++; loads == 2 {
+			panic("store")
+		}
+		return nil
+	})
+	w.send(copied+"; "+copied, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		func() {
+			defer func() { mustBe[any](t, "panic", recover(), "store") }()
+			s.User()
+		}()
+		c.use(func(s *core.Session) { s.Destroy() })
+		mustBe(t, "user of a session that ended", s.User(), "")
+	})
+}

@@ -206,13 +206,23 @@ func (e *exchange) end() {
 		return
 	}
 	if !e.begun {
-		e.begin(http.StatusOK)
+		e.beginAtEnd()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.failure == nil && !e.failed && s.loaded && s.loadErr == nil && (s.err != nil || len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
 		e.finish()
 	}
+}
+
+// beginAtEnd commits for a handler that wrote nothing.
+func (e *exchange) beginAtEnd() {
+	defer func() {
+		if !e.begun { // a hook or a store panicked
+			e.abort()
+		}
+	}()
+	e.begin(http.StatusOK)
 }
 
 // abort discards the changes of a handler that panicked; what was destroyed

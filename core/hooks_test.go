@@ -219,3 +219,27 @@ func TestOnRejected(t *testing.T) {
 	w.store.interfere(func(string) error { return errors.New("down") })
 	mustStatus(t, do(c, "/"), 503)
 }
+
+// A hook that panics after the handler returned does not take a logout back:
+// with cookie-only sessions the cleared cookie is all that there is of it.
+func TestHookPanicsAfterDestroy(t *testing.T) {
+	w, h := hooked(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", "v") })
+	h.end = func(*http.Request, *core.Session) error { panic("hook") }
+	r, rec := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	r.Header.Set("Cookie", c.cookie)
+	func() {
+		defer func() { mustBe[any](t, "panic", recover(), "hook") }()
+		w.m.Serve(rec, r, func(_ http.ResponseWriter, r *http.Request) {
+			s := core.Get(r.Context())
+			s.Destroy()
+			s.Set("k", "w")
+		})
+	}()
+	http.Error(rec, "sorry", 500) // as a middleware outside would
+	if line, ok := sessionCookie(rec); !ok || !strings.Contains(line, "Max-Age=0") {
+		t.Errorf("Set-Cookie %q", line)
+	}
+	mustBe(t, "records", w.count(), 0)
+}

@@ -197,3 +197,38 @@ func TestInitStoresNothing(t *testing.T) {
 		t.Errorf("later use of Init's session: %v", draft.Err())
 	}
 }
+
+// An Init that panics has set nothing, and a session without its first values
+// is not stored; nor does it keep a logout from taking effect.
+func TestInitPanics(t *testing.T) {
+	broken := true
+	w := newWorld(t, func(c *core.Config) {
+		c.Init = func(_ *http.Request, s *core.Session) {
+			if s.Set("lang", "nl"); broken {
+				panic("init")
+			}
+		}
+	})
+	c := w.client()
+	try := func(f func()) (p any) {
+		defer func() { p = recover() }()
+		f()
+		return nil
+	}
+	rec := c.use(func(s *core.Session) {
+		for range 2 {
+			mustBe[any](t, "panic", try(func() { s.Set("k", "v") }), "init")
+		}
+	})
+	noCookie(t, rec)
+	mustBe(t, "records", w.count(), 0)
+
+	broken = false
+	c.use(func(s *core.Session) { s.Set("k", "v") })
+	broken = true
+	c.use(func(s *core.Session) {
+		mustBe[any](t, "panic", try(func() { s.Destroy() }), "init")
+	})
+	mustBe(t, "cookie", c.cookie, "")
+	mustBe(t, "records", w.count(), 0)
+}

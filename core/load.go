@@ -17,6 +17,9 @@ func (s *Session) load() {
 		s.state = new(state)
 	}
 	s.now = s.m.now()
+	if s.found { // by a load that panicked
+		s.found, s.candidate = false, candidate{}
+	}
 	var err error
 	if !s.m.disabled {
 		err = s.find()
@@ -24,7 +27,6 @@ func (s *Session) load() {
 	if err == nil && s.found && s.m.exclusive {
 		err = s.acquire()
 	}
-	s.loaded = true // not before: a store that panics has not said "not found"
 	switch {
 	case err != nil:
 		s.found = false
@@ -41,6 +43,7 @@ func (s *Session) load() {
 	if !s.found {
 		s.blank()
 	}
+	s.loaded = true // not before: a store that panics has not said "not found", and Config.Init has set nothing
 }
 
 // blank makes the record that of a session that is not stored, with the first
@@ -51,7 +54,6 @@ func (s *Session) blank() {
 		return
 	}
 	if !s.inited {
-		s.inited = true
 		draft := &Session{m: s.m, ctx: s.ctx, loaded: true, state: &state{now: s.now}}
 		// Init may find its session in the context as a handler does.
 		r := s.request.WithContext(unaware{s.request.Context(), s, draft})
@@ -65,7 +67,7 @@ func (s *Session) blank() {
 			s.fail(draft.err)
 			return
 		}
-		s.first = content(nil).apply(draft.changes, s.m.format)
+		s.first, s.inited = content(nil).apply(draft.changes, s.m.format), true
 	}
 	s.rec.Values = s.first
 }

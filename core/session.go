@@ -314,8 +314,6 @@ func (s *Session) Destroy() error {
 		}
 		destroyed = destroyed || existed
 	}
-	s.forget()
-	s.hideCookie()
 	// Only who ended the session clears the cookie: if another request did,
 	// and a login followed, clearing it would end that one.
 	if len(victims) > 0 {
@@ -324,6 +322,8 @@ func (s *Session) Destroy() error {
 	if destroyed {
 		s.cookie = clearCookie
 	}
+	s.hideCookie()
+	s.forget() // last: Config.Init may panic
 	return notRevocable
 }
 
