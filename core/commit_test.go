@@ -94,9 +94,6 @@ func TestCountingRefusesNoReader(t *testing.T) {
 	}
 }
 
-// Promise 8. Fails if a value handed out under one type is handed out again
-// after it was changed under another.
-
 // Promise 14. Fails if the request's context prints its fields.
 func TestContextPrintsNothing(t *testing.T) {
 	w := newWorld(t)

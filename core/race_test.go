@@ -317,28 +317,44 @@ func TestManyTriesEnd(t *testing.T) {
 	mustBe(t, "value", c.get("a"), any(int64(1)))
 }
 
+// occupied is a store in which the first IDs that are tried are taken.
+type occupied struct {
+	core.Store
+	by    int
+	tried []core.ID
+}
+
+func (o *occupied) Unwrap() core.Store { return o.Store }
+
+func (o *occupied) Create(ctx context.Context, rec core.Record) error {
+	if o.tried = append(o.tried, rec.ID); len(o.tried) <= o.by {
+		return core.ErrExists
+	}
+	return o.Store.Create(ctx, rec)
+}
+
+// Feature Q21. Fails if an ID that is taken is tried again, or used.
 func TestIDCollision(t *testing.T) {
-	w := newWorld(t)
-	n := 0
-	w.store.interfere(func(verb string) error {
-		if verb == "create" {
-			if n++; n < 3 {
-				return core.ErrExists
-			}
-		}
-		return nil
+	var store *occupied
+	w := newWorld(t, func(c *core.Config) {
+		store = &occupied{Store: c.Store, by: 2}
+		c.Store = store
 	})
 	c := w.client()
 	mustStatus(t, c.use(func(s *core.Session) { s.Set("a", 1) }), 200)
-	mustBe(t, "creates", n, 3)
-	mustBe(t, "value", c.get("a"), any(int64(1)))
-	w.store.interfere(func(verb string) error {
-		if verb == "create" {
-			return core.ErrExists
-		}
-		return nil
+	mustBe(t, "creates", len(store.tried), 3)
+	first, second, third := store.tried[0], store.tried[1], store.tried[2]
+	if first == second || second == third || first == third {
+		t.Errorf("tried %v", store.tried)
+	}
+	c.use(func(s *core.Session) {
+		mustBe(t, "ID", s.ID(), third)
+		v, _ := s.Get("a")
+		mustBe(t, "value", v, any(int64(1)))
 	})
+	store.tried, store.by = nil, 1000
 	mustStatus(t, w.client().use(func(s *core.Session) { s.Set("a", 1) }), 503)
+	mustBe(t, "creates before it gives up", len(store.tried), 8)
 }
 
 func TestGoroutinesOfOneRequest(t *testing.T) {

@@ -39,6 +39,7 @@ func TestReadingNeverWrites(t *testing.T) {
 		s.Delete("k")
 		s.Clear()
 		s.Pop("k")
+		mustBe(t, "Dirty when there was nothing to remove", s.Dirty(), false)
 	})
 	noCookie(t, rec)
 	mustBe(t, "Vary of a page that looked", rec.Header().Get("Vary"), "Cookie")
@@ -47,7 +48,12 @@ func TestReadingNeverWrites(t *testing.T) {
 	c.use(func(s *core.Session) { s.Set("k", "v") })
 	mustBe(t, "calls", w.store.took(), "create")
 	for range 100 {
-		rec = c.use(func(s *core.Session) { s.Get("k"); s.Set("k", "v"); s.Delete("absent") })
+		rec = c.use(func(s *core.Session) {
+			s.Get("k")
+			s.Set("k", "v")
+			s.Delete("absent")
+			mustBe(t, "Dirty", s.Dirty(), false)
+		})
 		noCookie(t, rec)
 		mustBe(t, "calls of a reading request", w.store.took(), "load")
 	}
@@ -338,24 +344,30 @@ func TestFailedRequestChangesNothing(t *testing.T) {
 			c := w.client()
 			c.use(func(s *core.Session) { s.Set("k", "old") })
 			run := func(change func(s *core.Session)) (line string) {
+				r, rec := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+				r.Header.Set("Cookie", c.cookie)
 				defer func() {
-					if r := recover(); (r != nil) != (name == "panic") {
-						t.Errorf("recovered %v", r)
+					p := recover()
+					if p != nil {
+						http.Error(rec, "sorry", 500) // as a middleware outside would
 					}
+					mustBe(t, "the panic travels on", p != nil, name == "panic")
+					mustBe(t, "status is that of a failure", rec.Code >= 500, true)
+					line, _ = sessionCookie(rec)
 				}()
-				rec := c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
-					change(s)
+				w.m.Handler(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					change(core.Get(r.Context()))
 					fail(rw)
-				})
-				line, _ = sessionCookie(rec)
-				return line
+				})).ServeHTTP(rec, r)
+				return ""
 			}
 			mustBe(t, "cookie", run(func(s *core.Session) { s.Set("k", "new"); s.Login("u") }), "")
 			mustBe(t, "value", c.get("k"), any("old"))
 			mustBe(t, "user", c.user(), "")
 			mustBe(t, "cookie", run(func(s *core.Session) { s.Regenerate() }), "")
 			mustBe(t, "value", c.get("k"), any("old"))
-			run(func(s *core.Session) { s.Destroy(); s.Set("k", "new") })
+			line := run(func(s *core.Session) { s.Destroy(); s.Set("k", "new") })
+			mustBe(t, "cleared by a logout", strings.Contains(line, "Max-Age=0"), true)
 			mustBe(t, "records", w.count(), 0)
 		})
 	}
@@ -669,7 +681,9 @@ func TestNamespaces(t *testing.T) {
 		rec := w.client().use(func(s *core.Session) { s.Namespace(bad).Set("k", 1) })
 		mustStatus(t, rec, 500)
 	}
-	mustStatus(t, w.client().use(func(s *core.Session) { s.Namespace("a.b-c_1").Set("k", 1) }), 200)
+	for _, good := range []string{"a.b-c_1", strings.Repeat("x", 255)} {
+		mustStatus(t, w.client().use(func(s *core.Session) { s.Namespace(good).Set("k", 1) }), 200)
+	}
 	c.use(func(s *core.Session) { s.Clear(); s.Set("x", 1) })
 	c.use(func(s *core.Session) { mustBe(t, "namespaces after Clear", len(s.Namespaces()), 0) })
 }
@@ -684,9 +698,14 @@ func TestValues(t *testing.T) {
 			s.Set(k, v)
 		}
 	})
+	var id core.ID
+	for info := range w.m.Sessions(t.Context()) {
+		id = info.ID
+	}
 	c.use(func(s *core.Session) {
+		mustBe(t, "id is no key", s.ID(), id)
 		for k, want := range map[string]string{"nil": "<nil> true", "bool": "true true", "int": "-5 true", "float": "1.5 true", "string": "naïve/ключ true", "bytes": "[0 1] true",
-			"time": when.String() + " true", "list": "[1 2] true", "map": "map[a:1] true", "id": "data true", "naïve/ключ": "1 true", "\x00": "2 true", "absent": "<nil> false"} {
+			"time": when.String() + " true", "list": "[1 2] true", "map": "map[a:1] true", "id": "data true", "user": "data true", "naïve/ключ": "1 true", "\x00": "2 true", "absent": "<nil> false"} {
 			v, ok := s.Get(k)
 			mustBe(t, k, fmt.Sprintln(v, ok), want+"\n")
 			mustBe(t, "Has "+k, s.Has(k), ok)

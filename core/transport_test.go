@@ -103,6 +103,15 @@ func TestTransportsDoNotMix(t *testing.T) {
 		mustBe(t, "values", s.Len(), 0)
 		mustBe(t, "reason", s.Rejected(), "")
 	})
+	// Beside a cookie, too, it means nothing: the session is that of the cookie.
+	mine := w.client()
+	mine.use(func(s *core.Session) { s.Set("k", "mine") })
+	r.Header.Set("Cookie", mine.cookie)
+	w.visit(r, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		v, _ := s.Get("k")
+		mustBe(t, "value", v, any("mine"))
+		mustBe(t, "reason", s.Rejected(), "")
+	})
 
 	h := newWorld(t, func(c *core.Config) { c.Transport = core.HeaderTransport("X-Session") })
 	r = httptest.NewRequest("GET", "/", nil)

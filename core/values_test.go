@@ -8,6 +8,8 @@ import (
 	"github.com/coatcheck/sessions/core"
 )
 
+// Promise 8. Fails if a value handed out under one type is handed out again
+// after it was changed under another.
 func TestChangeUnderAnotherType(t *testing.T) {
 	type doc map[string]string
 	typed := core.NewKey[doc]("m")
