@@ -58,7 +58,7 @@ func (c cborCodec) Unmarshal(data []byte, v any) error {
 // Most values are strings, integers and booleans, whose encoding is a head and
 // what follows: encodeScalar and decodeScalar spare them reflection and a
 // pass over the data beforehand, and do not let their argument escape. What
-// they do not know, or is not right, they leave to the library.
+// they do not know, or what is malformed, they leave to the library.
 
 // Major types of CBOR, the upper three bits of the first byte.
 const (
@@ -149,8 +149,9 @@ func cutHead(data []byte) (major byte, n uint64, rest []byte, ok bool) {
 	return 0, 0, nil, false
 }
 
-// decodeScalar decodes into a pointer to a scalar, or to an interface, what the library would accept for it. ok is false for anything else,
-// and into is as it was.
+// decodeScalar decodes into a pointer to a scalar, or to an interface, what the
+// library would accept for it. ok is false for anything else, and into is as it
+// was.
 func decodeScalar(data []byte, into any) (ok bool) {
 	switch into := into.(type) {
 	case *string:

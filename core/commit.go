@@ -194,8 +194,6 @@ func (s *Session) create(next Record) error {
 	s.m.emit(s.ctx, Event{Kind: EventCreated, ID: next.ID, User: next.User})
 	if s.login {
 		s.m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
-	}
-	if s.login {
 		s.m.limitUser(s.ctx, &next)
 	}
 	s.settle(next, tok)

@@ -77,18 +77,20 @@ type Config struct {
 	// else is, and then they are stored with it. It may only set values, and
 	// runs when the session is first used. Default: none.
 	Init func(r *http.Request, s *Session)
-	// Keep tells whether a session is worth keeping: without it is neither
-	// stored nor kept, whatever it holds. It is given the user, or "", and
-	// the keys in ascending order; those of a namespace as "name/key". It
-	// must not use the session. Default: with a user or any key.
+	// Keep reports whether a session is worth keeping. If not, it is not
+	// stored, and ends if it was, whatever it holds. Keep is given the user,
+	// or "", and the keys in ascending order, those of a namespace as
+	// "name/key". It may be called several times in a request, and must not
+	// use the session. Default: a session with a user or any key is.
 	Keep func(user string, keys []string) bool
-	// OnStart runs before the handler. Default: none.
+	// OnStart runs before the handler. After an error the handler still runs,
+	// but what it changes is not saved and OnError answers. Default: none.
 	OnStart func(r *http.Request, s *Session) error
 	// OnEnd runs once, before the changes are saved: just before the first
 	// byte of the response, or when the handler has returned. What it sets
-	// is saved too. It does not run if the changes are to be discarded. An
-	// error of OnStart or OnEnd is one of the session: it becomes
-	// Session.Err, and OnError answers. Default: none.
+	// is saved too. It does not run if the changes are to be discarded. After
+	// an error nothing is saved and OnError answers. The errors of OnStart and
+	// OnEnd are what Session.Err returns. Default: none.
 	OnEnd func(r *http.Request, s *Session) error
 	// OnRejected may answer a request whose cookie was not accepted, with
 	// 401 for instance, and reports whether it did; the handler is then left
@@ -257,8 +259,9 @@ func (c Config) withDefaults() (Config, error) {
 	return c, err
 }
 
-// Status returns the HTTP status that fits an error of a session: 409 if
-// another request ended or changed it or the user has too many, 503 if the store failed, else 500.
+// Status returns the HTTP status that fits an error of a session: 409 if another
+// request ended or changed it, or if its user has too many; 503 if the store
+// failed, is full, or the lock was not free in time; else 500.
 func Status(err error) int {
 	switch {
 	case errors.Is(err, ErrGone), errors.Is(err, ErrConflict), errors.Is(err, ErrTooManySessions):

@@ -230,7 +230,7 @@ func (m *Manager) warnPlain(r *http.Request) {
 	if !ok || addr.IP.IsLoopback() || m.warned.Swap(true) {
 		return
 	}
-	m.log.Warn("session: a Secure cookie went out over plain HTTP, and browsers will not keep it; serve HTTPS, or have the proxy in front set X-Forwarded-Proto")
+	m.log.Warn("session: a Secure cookie went out over plain HTTP, and browsers will not keep it; serve HTTPS, or have the proxy in front set X-Forwarded-Proto; to develop without HTTPS, set Config.Cookie.Insecure")
 }
 
 const (

@@ -39,7 +39,7 @@ var (
 	ErrConfig = errors.New("sessions: configuration")
 )
 
-// errOnEnd stands for what Config.OnEnd would have said.
+// errOnEnd is the error of a Config.OnEnd that panicked.
 var errOnEnd = errors.New("sessions: Config.OnEnd panicked, so nothing was saved")
 
 // TooLargeError says that a limit in bytes or in number was met. Nothing was
@@ -76,9 +76,9 @@ type ValueError struct {
 
 func (e *ValueError) Error() string {
 	if e.Op == "decode" {
-		return fmt.Sprintf("sessions: the value of key %q is not a %s; use Lookup to handle values of another type, or another key", e.Key, e.Type)
+		return fmt.Sprintf("sessions: the value of key %q is not of type %s; use Lookup to handle values of another type, or another key", e.Key, e.Type)
 	}
-	return fmt.Sprintf("sessions: cannot store a %s under key %q; use strings, numbers, times, and slices, maps and structs of them", e.Type, e.Key)
+	return fmt.Sprintf("sessions: cannot store a value of type %s under key %q; use strings, numbers, times, and slices, maps and structs of them", e.Type, e.Key)
 }
 
 // Unwrap returns the codec's error. Its text may quote the value: do not log it.

@@ -15,8 +15,8 @@ const (
 	defaultAbsolute = 24 * time.Hour   // NIST SP 800-63B 2.2.3
 	touchFraction   = 10               // access times are stored every tenth of the idle limit
 
-	// maxSkew is how far ahead of this clock the times in a cookie-only
-	// record may be.
+	// maxSkew is how far ahead of this clock those of other nodes may be: the
+	// times in a cookie-only record, and the logins of a user.
 	maxSkew = time.Minute
 )
 

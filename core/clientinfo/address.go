@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// address returns the client's address: who connects, or, if that is one of
-// our proxies, whom it names. What a proxy says is believed, what is left of
-// that may be forged: so the way is walked from the right, up to the first
-// address that is not ours. If it ends before, at something that is no
-// address, then at the last proxy.
+// address returns the client's address: who connects or, if that is one of our
+// proxies, whom it names. What our proxies wrote is believed; what stands to the
+// left of that may be forged. So the list is read from the right, up to the
+// first address that is not ours. If something that is no address comes first,
+// the result is the last proxy.
 func address(r *http.Request, proxies []netip.Prefix, forwarded bool) netip.Addr {
 	addr, ok := node(r.RemoteAddr)
 	if !ok {
@@ -44,9 +44,9 @@ func address(r *http.Request, proxies []netip.Prefix, forwarded bool) netip.Addr
 	return addr
 }
 
-// cutLast takes the last element off a list. A comma within quotes divides
-// nothing; what counts as within is seen from the right, where the proxies
-// write, so that a quote the client left open hides none of theirs.
+// cutLast takes the last element off a list. A comma within quotes does not
+// divide. Quotes are matched from the right, where the proxies write, so that a
+// quote that the client left open hides nothing of theirs.
 func cutLast(list string) (rest, last string, more bool) {
 	quoted := false
 	for i := len(list) - 1; i >= 0; i-- {

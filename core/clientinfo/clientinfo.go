@@ -37,7 +37,7 @@ const MaxUserAgent = 256
 type Config struct {
 	// TrustedProxies are the addresses of your own proxies. If a request
 	// comes from one of them, the client is the last address in the header
-	// that is not of a proxy. Default: none, the client is whoever connects.
+	// that is not a proxy's. Default: none, the client is whoever connects.
 	TrustedProxies []netip.Prefix
 	// Forwarded reads the header Forwarded (RFC 7239). Set it if that is what
 	// your proxies write: the header they do not write is the client's to
@@ -57,8 +57,8 @@ type Info struct {
 
 const (
 	namespace = "clientinfo"
-	maxHops   = 32 // as many of its own proxies a request may have passed
-	maxHop    = 64 // bytes in an address
+	maxHops   = 32 // proxies that one request may have passed
+	maxHop    = 64 // bytes in one address
 )
 
 // stored is the value in the session.
@@ -69,11 +69,12 @@ type stored struct {
 
 var key = core.NewKey[stored]("client")
 
-// Record returns a hook for [core.Config].OnEnd. A session that holds no record
-// yet although it is stored, because it is older than the hook or was cleared,
-// is given one by the next request that changes it; so is one that its handler
-// stored by [core.Session.Save]: there call the hook before. A Config.Keep of
-// your own is asked about the key "clientinfo/client" too.
+// Record returns a hook for [core.Config].OnEnd. A stored session without a
+// record, because it is older than the hook or was cleared, is given one by the
+// next request that changes it. OnEnd comes after a [core.Session.Save] in the
+// handler: to have the record saved with it, call the hook before. A
+// Config.Keep of your own is asked about the key "clientinfo/client" too. The
+// hook is safe for concurrent use.
 //
 // Record panics, at start, if a prefix is not valid.
 func Record(cfg Config) func(r *http.Request, s *core.Session) error {

@@ -26,10 +26,11 @@
 // # When it changes
 //
 // Every call of [Token] returns another text for the same thing, so that the
-// length of a compressed page tells nothing of it (BREACH); all stay good
-// until another user logs in, or the session is cleared or ends. Who knew a token of the time before a login
-// holds nothing after it. An application that keeps its users by another way
-// than [core.Session.Login] calls [Reset] when one logs in.
+// length of a compressed page tells nothing of it (BREACH). All of them stay
+// good until another user logs in, or the session is cleared or ends: a token
+// that somebody learned before a login is worthless after it. An application
+// that logs its users in by other means than [core.Session.Login] calls [Reset]
+// when it does.
 package csrf
 
 import (
@@ -96,7 +97,8 @@ func Token(s *core.Session) string {
 // [ErrSafeMethod], [ErrMissing] or [ErrInvalid], or why the session could not
 // be read. It parses the body only if the header is absent: give a handler
 // that reads the body by itself the header, and bound the size of uploads with
-// [http.MaxBytesHandler] around it.
+// [http.MaxBytesHandler] around it. Verify panics if r did not pass the
+// sessions' own middleware.
 func Verify(r *http.Request) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -127,7 +129,7 @@ func Verify(r *http.Request) error {
 }
 
 // Handler lets safe requests and those that [Verify] accepts pass to next, and
-// answers the others with 403. It stands inside the sessions' own middleware.
+// answers the others with 403. It belongs inside the sessions' own middleware.
 // For another answer call Verify in a middleware of your own.
 func Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

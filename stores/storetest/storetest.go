@@ -35,8 +35,8 @@
 //     against slower requests, no update is lost, an outage is never taken for
 //     a logout.
 //   - list-user, revoke, list, count, sweep, expire, delete-version, lock,
-//     exclusive, check, migrate: the optional powers, which are found as the manager finds them. A group
-//     for a power that the store lacks does not run.
+//     exclusive, check, migrate: the optional powers, which are found as the
+//     manager finds them. A group for a power that the store lacks does not run.
 //
 // For a carrier: carrying, cookies, and revocation and endings if it can
 // revoke, or else no-revocation.

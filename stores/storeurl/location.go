@@ -22,14 +22,17 @@ type location struct {
 	err error // of the first parameter that was no good
 }
 
-// malformed is for what may hold a password where none was expected, so that
-// nothing of it is quoted.
+// malformed is the error for text that may hold a password where none was
+// expected: nothing of it is quoted.
 func malformed() error {
-	return refuse("not a URL; write scheme://user:password@host:port/path?name=value, with %%XX for other characters than letters and digits in user, password and path")
+	return refuse("not a URL; write scheme://user:password@host:port/path?name=value, with %%XX for other characters than letters and digits in user, password and path; known schemes: %s", known())
 }
 
 // parse understands a URL.
 func parse(raw string) (*location, error) {
+	if raw == "" {
+		return nil, refuse("the URL is empty; is the variable set? Write memory://, or another of the schemes %s", known())
+	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || !word(scheme) {
 		return nil, malformed()
@@ -123,7 +126,7 @@ func (l *location) number(name string) int64 {
 	}
 	n, err := strconv.ParseInt(text, 10, strconv.IntSize)
 	if err != nil || n < 1 {
-		l.bad(name, "a number from 1 on")
+		l.bad(name, "a number of 1 or more")
 		return 0
 	}
 	return n
@@ -136,7 +139,7 @@ func (l *location) duration(name string) time.Duration {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < time.Millisecond {
-		l.bad(name, "a time such as 90s or 5m, of a millisecond or more")
+		l.bad(name, "a duration such as 90s or 5m, of a millisecond or more")
 		return 0
 	}
 	return d

@@ -15,6 +15,8 @@ import (
 
 const redisPort = "6379"
 
+var redisParams = []string{"prefix", "addr", "master_set", "socket"}
+
 // redisStore is a store that closes its client.
 type redisStore struct {
 	*redisstore.Store

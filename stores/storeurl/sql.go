@@ -1,6 +1,7 @@
 package storeurl
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -67,10 +68,7 @@ func (s *sqlStore) Close() error { return errors.Join(s.Store.Close(), s.pool.Cl
 
 func openSQL(ctx context.Context, l *location) (core.Store, error) {
 	e := engines[l.scheme]
-	conns := max(int(l.number("max_conns")), 0)
-	if conns == 0 {
-		conns = maxConns
-	}
+	conns := cmp.Or(int(l.number("max_conns")), maxConns)
 	cfg := sqlstore.Config{Dialect: e.dialect, Table: l.text("table"), SweepInterval: l.duration("sweep_interval")}
 	driver, err := l.driver(e)
 	if err != nil || l.err != nil {

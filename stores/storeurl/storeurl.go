@@ -17,14 +17,15 @@
 //	mysql://user:password@localhost/app
 //	sqlite:///var/lib/app/sessions.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(100)
 //
-// What stands in a user, a password or a path is percent-encoded, as in every
-// URL. A URL that cannot be understood is an error that wraps [core.ErrConfig].
-// No error of this package quotes a password.
+// User, password and path are percent-encoded, as in every URL. A URL that cannot
+// be understood is an error that wraps [core.ErrConfig]. No error of this package
+// quotes a password.
 //
 // # Parameters
 //
-// They are the fields of the stores' Config; a time is written as 90s or 5m, yes
-// as 1. One that is unknown is an error, as it would be a typing error.
+// They are the fields of the stores' Config, with the same defaults. A duration is
+// written as 90s or 5m, a boolean as 1 or 0. An unknown parameter is an error:
+// most likely it is misspelt.
 //
 //	memory          max_sessions, max_bytes, sweep_interval
 //	file            create, no_sync, sweep_interval
@@ -32,24 +33,29 @@
 //	SQL             table, sweep_interval, max_conns, driver; mysql: socket
 //
 // For Redis, addr is another node of a Cluster, or another Sentinel, and may be
-// repeated; master_set is the name that Sentinels know the master by. rediss is
-// TLS. The path is the number of the database. A socket, for Redis and MySQL, is a
-// file to connect to in place of a host: redis:///0?prefix=shop&socket=/run/redis.
+// repeated; master_set is the name that Sentinels know the master by. The scheme
+// rediss means TLS. The path is the number of the database. A socket, for Redis and
+// MySQL, is a file to connect to in place of a host:
+//
+//	redis:///0?prefix=shop&socket=/run/redis.sock
 //
 // # SQL
 //
-// The schemes are postgres or postgresql, mysql or mariadb, and sqlite. The
-// program imports a driver, as ever with database/sql; this package imports none.
-// Of those that are there it takes pgx, postgres, mysql, sqlite or sqlite3, or the
-// one named by driver. All other parameters are the driver's: its server refuses
-// what it does not know; SQLite would not, so of those only its own, and names that
-// begin with an underscore, are let through. The pool has at most max_conns
+// The schemes are postgres or postgresql, mysql or mariadb, and sqlite. The program
+// imports a driver, as always with database/sql; this package imports none. It
+// looks for one that is registered as pgx, postgres, mysql, sqlite or sqlite3, or
+// takes the one that the parameter driver names. The pool has at most max_conns
 // connections, 16 by default.
+//
+// All other parameters are passed to the driver. A server refuses those that it
+// does not know. SQLite would ignore them, so here they are errors, except its own
+// and those that begin with an underscore.
 //
 // # What it costs
 //
-// The program holds every store, the Redis client included: some 2 MB more than
-// with one of the others. A program that will only ever use one calls its New.
+// The program contains every store, the Redis client included: some 2 MB more than
+// with one of the others. A program that will only ever use one store calls the New
+// of that one.
 package storeurl
 
 import (
@@ -74,8 +80,8 @@ var schemes = map[string]struct {
 }{
 	"memory":     {openMemory, []string{"max_sessions", "max_bytes", "sweep_interval"}, false},
 	"file":       {openFile, []string{"create", "no_sync", "sweep_interval"}, false},
-	"redis":      {openRedis, []string{"prefix", "addr", "master_set", "socket"}, true},
-	"rediss":     {openRedis, []string{"prefix", "addr", "master_set", "socket"}, true},
+	"redis":      {openRedis, redisParams, true},
+	"rediss":     {openRedis, redisParams, true},
 	"postgres":   {openSQL, sqlParams, true},
 	"postgresql": {openSQL, sqlParams, true},
 	"mysql":      {openSQL, mysqlParams, true},

@@ -222,8 +222,8 @@ func TestRedisOptions(t *testing.T) {
 // Fails if one of the refusals is left out.
 func TestRefused(t *testing.T) {
 	for _, tc := range []struct{ url, names string }{
-		{"", "scheme://"},
-		{"memory", "scheme://"},
+		{"", "empty memory:// redis"},
+		{"memory", "scheme:// memory redis"},
 		{"user:secret@tcp(localhost)/app", "scheme://"},
 		{"host=h password=secret", "scheme://"},
 		{"pass word://localhost", "scheme://"},
