@@ -60,8 +60,8 @@ func (m *Manager) Valid(ctx context.Context, id ID) error {
 
 // Load returns a session by its ID, for programs outside HTTP: workers,
 // consoles. Change it and call [Session.Save]; there is no cookie, so it keeps
-// its token. It never creates a session: its errors are those of
-// [Manager.Valid].
+// its token. Neither counts as a use of the session, so its idle limit runs on.
+// Load never creates a session: its errors are those of [Manager.Valid].
 func (m *Manager) Load(ctx context.Context, id ID) (*Session, error) {
 	s := &Session{m: m, ctx: ctx, free: true, phase: committed, loaded: true, state: &state{now: m.now()}}
 	rec, err := m.live(ctx, id, s.now)

@@ -176,6 +176,50 @@ func TestAdministrationIsNoUse(t *testing.T) {
 	c.use(func(s *core.Session) { mustBe(t, "LastAccess", s.LastAccess(), start) })
 }
 
+// Features W11 and B17: what is saved from outside is no use of the session
+// either. Fails if it moves the access time, by an update or by a touch, or
+// undoes what a request stored of it since the load.
+func TestSavingFromOutsideIsNoUse(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	c := w.client()
+	id := c.begin()
+	load := func() *core.Session {
+		t.Helper()
+		s, err := w.m.Load(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	used := w.clock.Now()
+	w.clock.Advance(20 * time.Minute) // more than enough for a touch
+	mustBe(t, "Save of nothing", load().Save(ctx), nil)
+	s := load()
+	s.Set("from", "a worker")
+	mustBe(t, "Save", s.Save(ctx), nil)
+	mustBe(t, "ExpiresAt of what was saved", s.ExpiresAt(), used.Add(30*time.Minute))
+	rec, err := w.store.Load(ctx, id)
+	mustBe(t, "record", fmt.Sprint(rec.Version, rec.LastAccess, rec.ExpiresAt, err),
+		fmt.Sprint(2, used, used.Add(30*time.Minute), nil))
+
+	s = load()
+	s.Set("from", "a slow worker")
+	mustBe(t, "value set outside HTTP", c.get("from"), any("a worker")) // and a touch
+	used = w.clock.Now()
+	mustBe(t, "Save after a touch", s.Save(ctx), nil)
+	rec, err = w.store.Load(ctx, id)
+	mustBe(t, "record after a touch", fmt.Sprint(rec.Version, rec.LastAccess, rec.ExpiresAt, err),
+		fmt.Sprint(3, used, used.Add(30*time.Minute), nil))
+
+	s = load()
+	s.Set("from", "too late")
+	w.clock.Advance(30 * time.Minute)
+	if err := s.Save(ctx); !errors.Is(err, core.ErrGone) {
+		t.Errorf("Save of a session that expired since: %v", err)
+	}
+}
+
 // Feature W56: what a store cannot do is said, not guessed. Fails if
 // one of them answers nothing instead.
 func TestStoreWithoutPowers(t *testing.T) {

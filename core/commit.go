@@ -53,7 +53,9 @@ func (s *Session) next() Record {
 	if r.Deadline.After(r.Horizon) {
 		r.Horizon = r.Deadline
 	}
-	r.LastAccess = s.now
+	if !s.free { // administration is no use of a session
+		r.LastAccess = s.now
+	}
 	r.setExpiry()
 	if m.count && !s.counted {
 		r.Requests++
@@ -150,8 +152,17 @@ func (s *Session) commit() error {
 func (s *Session) attempt() error {
 	counts := s.m.count && !s.counted && (s.phase == open || s.m.carrier == nil)
 	if s.found && !counts && !s.dirty() {
-		s.refresh()
+		if !s.free {
+			s.refresh()
+		}
 		return nil
+	}
+	if s.free {
+		// A Touch leaves the version alone, so the update would undo one that
+		// came since the load.
+		if err := s.reload(); err != nil {
+			return err
+		}
 	}
 	s.now = s.m.now() // requests meanwhile may have stored a later access time than that of the load
 	next := s.next()
