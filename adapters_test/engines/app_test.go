@@ -2,6 +2,7 @@ package engines
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"encoding/json"
@@ -177,6 +178,28 @@ func newAppOn(store core.Store, spec appSpec) (http.Handler, error) {
 	handle("/pop", func(s *core.Session, arg string) *string {
 		value, _ := item.Pop(s)
 		return &value
+	})
+	handle("/list", func(s *core.Session, arg string) *string {
+		value := new(string)
+		infos, err := m.UserSessions(context.Background(), s.User())
+		if err != nil {
+			*value = err.Error()
+		}
+		for _, info := range infos {
+			*value += info.ID.String() + ","
+		}
+		return value
+	})
+	// It has its session already when it asks the URL, and changes it afterwards.
+	handle("/after", func(s *core.Session, arg string) *string {
+		resp, err := http.Get(arg)
+		if err != nil {
+			value := err.Error()
+			return &value
+		}
+		resp.Body.Close()
+		note.Set(s, "after")
+		return none
 	})
 	h := m.Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
