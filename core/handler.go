@@ -31,10 +31,10 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 		next(w, r)
 		return
 	}
-	e := &exchange{ctx: r.Context(), inner: w, outer: r}
+	e := &exchange{inner: w, outer: r}
 	e.request = *r.WithContext((*exchangeContext)(e))
 	e.session.m = m
-	e.session.ctx = e.ctx
+	e.session.ctx = r.Context()
 	e.session.lines = m.receive(r)
 	e.session.path = m.cookie.Path
 	if e.session.path == "" {
@@ -66,7 +66,6 @@ func (e *exchange) rejected(w http.ResponseWriter) bool {
 // in one allocation: it is the request's context, the request that the handler
 // sees, its session and the writer of its response.
 type exchange struct {
-	ctx      context.Context // of the request that came in
 	session  Session
 	inner    http.ResponseWriter
 	outer    *http.Request // as it came in
@@ -185,7 +184,7 @@ func (e *exchange) writeHeader() {
 func (e *exchange) fail(err error) {
 	e.failure = err
 	if !errors.Is(err, ErrGone) && err != e.session.loadErr { // those were told already
-		e.session.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: e.session.id(), Err: err})
+		e.session.m.emit(e.outer.Context(), Event{Kind: EventCommitFailed, ID: e.session.id(), Err: err})
 	}
 	e.hijacked = false // it was about to be; the connection still is an HTTP one
 	h := e.inner.Header()
@@ -244,9 +243,7 @@ func (e *exchange) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.phase = ended
-	if s.state != nil && s.unlock != nil {
-		s.unlock()
-	}
+	s.dispose()
 	// A ServeMux inside tells the pattern to the copy; logs outside want it.
 	if e.outer.Pattern == "" {
 		e.outer.Pattern = e.request.Pattern
@@ -262,16 +259,16 @@ func (e *exchange) close() {
 func (e *exchange) finish() {
 	s := &e.session
 	if err := s.commit(); err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrLate) { // those were told already
-		s.m.emit(e.ctx, Event{Kind: EventCommitFailed, ID: s.rec.ID, Err: err})
+		s.m.emit(e.outer.Context(), Event{Kind: EventCommitFailed, ID: s.rec.ID, Err: err})
 	}
 }
 
 // exchangeContext is the context of the handler's request.
 type exchangeContext exchange
 
-func (c *exchangeContext) Deadline() (time.Time, bool) { return c.ctx.Deadline() }
-func (c *exchangeContext) Done() <-chan struct{}       { return c.ctx.Done() }
-func (c *exchangeContext) Err() error                  { return c.ctx.Err() }
+func (c *exchangeContext) Deadline() (time.Time, bool) { return c.outer.Context().Deadline() }
+func (c *exchangeContext) Done() <-chan struct{}       { return c.outer.Context().Done() }
+func (c *exchangeContext) Err() error                  { return c.outer.Context().Err() }
 
 // String and GoString show nothing of the session: contexts are printed.
 func (c *exchangeContext) String() string   { return "sessions.Context" }
@@ -304,7 +301,7 @@ func (c *exchangeContext) Value(key any) any {
 	if key == any(nestedKey{c.session.m}) {
 		return c
 	}
-	return c.ctx.Value(key)
+	return c.outer.Context().Value(key)
 }
 
 // Lookup returns the session of a request's context. ok is false if the

@@ -14,7 +14,7 @@ func (s *Session) load() {
 		return
 	}
 	if s.state == nil {
-		s.state = new(state)
+		s.state = states.Get().(*state)
 	}
 	s.now = s.m.now()
 	if s.found { // by a load that panicked

@@ -28,7 +28,8 @@ type Session struct {
 	err     error // the first failure; see Err
 	loadErr error
 
-	*state // nil until the first use
+	last   ID // of the session, once the request is over and its state is gone
+	*state    // nil until the first use
 }
 
 // state is what a session is once it is used. Most of a session's bytes are
@@ -54,13 +55,13 @@ type state struct {
 	rotate  bool
 	login   bool
 	counted bool // this request is in rec.Requests
+	cookie  cookieAction
+	owed    bool // without the line the client loses what was stored
 	user    string
 	limits  limits
 
-	cookie cookieAction
-	owed   bool          // without the line the client loses what was stored
-	line   string        // what to send, if cookie is setCookie: a Set-Cookie line, or the value for the transport
-	life   time.Duration // how long the client is to keep it
+	line string        // what to send, if cookie is setCookie: a Set-Cookie line, or the value for the transport
+	life time.Duration // how long the client is to keep it
 }
 
 // phase is how far the response is.
@@ -473,12 +474,44 @@ func (s *Session) late(err error) error {
 	return err
 }
 
-// id names the session for events, which may concern one that was never used.
+// id names the session for events, which may concern one that was never used,
+// or whose request is over.
 func (s *Session) id() ID {
 	if s.state == nil || !s.found {
-		return ID{}
+		return s.last
 	}
 	return s.rec.ID
+}
+
+// states are those of requests that are over, empty. A handler can keep its
+// Session, but not what is behind it, so this half can serve the next request:
+// it is most of what a request that uses its session would allocate.
+var states = sync.Pool{New: func() any { return new(state) }}
+
+// dispose ends the use of the state, which nobody may look at afterwards. mu
+// is held, and the phase is ended.
+func (s *Session) dispose() {
+	st := s.state
+	if st == nil {
+		return
+	}
+	s.last = s.id()
+	if s.unlock != nil {
+		s.unlock()
+	}
+	s.discard()
+	s.state = nil
+	*st = state{ops: st.ops, changes: st.changes} // nothing of this client is left to the next
+	states.Put(st)
+}
+
+// emptied returns the room of a list, if there is not too much of it to keep.
+func emptied[T any](list []T) []T {
+	if cap(list) > 16 {
+		return nil
+	}
+	clear(list[:cap(list)])
+	return list[:0]
 }
 
 // forget makes the session a fresh and empty one.
@@ -513,7 +546,7 @@ func (s *Session) discard() {
 	if s.state == nil {
 		return
 	}
-	s.ops, s.changes, s.lives = nil, nil, nil
+	s.ops, s.changes, s.lives = emptied(s.ops), emptied(s.changes), nil
 	s.force, s.rotate, s.login, s.user = false, false, false, ""
 	s.limits = limits{}
 }
