@@ -252,7 +252,7 @@ func TestLateReaderOfACookieOnlySession(t *testing.T) {
 
 // Fails if a request waits for the lock that it holds itself.
 func TestExclusiveAfterARecoveredLoad(t *testing.T) {
-	w := newWorld(t, func(c *core.Config) { c.Exclusive, c.LockTimeout = true, time.Millisecond })
+	w := newWorld(t, func(c *core.Config) { c.Exclusive, c.LockTimeout = true, time.Minute })
 	c := w.client()
 	c.use(func(s *core.Session) { s.Set("k", "v") })
 	loads := 0
