@@ -53,7 +53,11 @@ func TestEndedSessionTellsNothing(t *testing.T) {
 	var kept, unused *core.Session
 	var id core.ID
 	alice.use(func(s *core.Session) { s.Login("alice"); s.Set("k", "of alice") })
-	alice.use(func(s *core.Session) { kept, id = s, s.ID(); s.Set("k2", []string{"of alice"}); s.Namespace("n").Set("k", 1) })
+	alice.use(func(s *core.Session) {
+		kept, id = s, s.ID()
+		s.Set("k2", []string{"of alice"})
+		s.Namespace("n").Set("k", 1)
+	})
 	alice.use(func(s *core.Session) { unused = s })
 	bob.use(func(s *core.Session) { s.Login("bob"); s.Set("k", "of bob"); s.Namespace("n").Set("k", "of bob") })
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -107,14 +108,15 @@ func TestOneSentinelForEachFailure(t *testing.T) {
 			newWorld(t).client().use(func(s *core.Session) { leaked = s })
 			return leaked.Save(ctx)
 		},
-		"ErrLockTimeout": func(t *testing.T) error {
-			w := newWorld(t, func(c *core.Config) { c.Exclusive, c.LockTimeout = true, time.Millisecond })
-			c := w.client()
-			c.use(func(s *core.Session) { s.Set("k", 1) })
-			var err error
-			c.use(func(s *core.Session) {
-				s.Get("k") // holds the lock
-				w.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.Get("k"); err = s.Err() })
+		"ErrLockTimeout": func(t *testing.T) (err error) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(c *core.Config) { c.Exclusive, c.LockTimeout = true, time.Millisecond })
+				c := w.client()
+				c.use(func(s *core.Session) { s.Set("k", 1) })
+				c.use(func(s *core.Session) {
+					s.Get("k") // holds the lock
+					w.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.Get("k"); err = s.Err() })
+				})
 			})
 			return err
 		},

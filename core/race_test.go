@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coatcheck/sessions/core"
@@ -383,7 +384,11 @@ func TestGoroutinesOfOneRequest(t *testing.T) {
 	mustBe(t, "counter", c.get("n"), any(int64(16)))
 }
 
-func TestExclusive(t *testing.T) {
+// Nobody's time runs while somebody works: in the bubble it passes only when all
+// are waiting.
+func TestExclusive(t *testing.T) { synctest.Test(t, testExclusive) }
+
+func testExclusive(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) { c.Exclusive = true; c.LockTimeout = 50 * time.Millisecond })
 	c := w.client()
 	c.use(func(s *core.Session) { s.Set("n", int64(0)) })
