@@ -266,6 +266,7 @@ func (s *Session) Login(user string) {
 		return
 	}
 	if was := s.currentUser(); was != "" && was != user {
+		s.releasePrefix("")
 		s.do(op{kind: opClear})
 	}
 	s.login, s.user = true, user

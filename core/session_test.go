@@ -939,3 +939,37 @@ func TestStringsOfAnyBytes(t *testing.T) {
 		}), 200)
 	}
 }
+
+// Another user's login finds nothing of the one before, not even what a handler
+// had in hands and changed in place. Fails if Login forgets the keys alone.
+func TestLoginOfAnotherReleasesValues(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) {
+		s.Login("alice")
+		s.Set("cart", map[string]any{"book": "alice's"})
+	})
+	for _, when := range []string{"before the login", "after the login"} {
+		c.use(func(s *core.Session) {
+			v, _ := s.Get("cart")
+			cart, _ := v.(map[string]any)
+			if cart == nil {
+				t.Fatal("alice has no cart")
+			}
+			if when == "before the login" {
+				cart["more"] = true
+			}
+			s.Login("bob")
+			if _, ok := s.Get("cart"); ok {
+				t.Errorf("%s: bob is handed alice's cart", when)
+			}
+			cart["more"] = "still"
+		})
+		mustBe(t, when+": user", c.user(), "bob")
+		mustBe(t, when+": bob's cart", c.get("cart"), nil)
+		c.use(func(s *core.Session) {
+			s.Login("alice")
+			s.Set("cart", map[string]any{"book": "alice's"})
+		})
+	}
+}

@@ -192,6 +192,10 @@ func (s *Session) releaseName(name string) {
 	}
 }
 
+func (s *Session) releasePrefix(prefix string) {
+	s.release(func(n string) bool { return strings.HasPrefix(n, prefix) })
+}
+
 var kinds sync.Map // reflect.Type -> kind
 
 // kindOfValue is kindOf, remembered.
@@ -518,7 +522,7 @@ func clearView(v View) {
 	if !s.use(true) {
 		return
 	}
-	s.release(func(name string) bool { return strings.HasPrefix(name, prefix) })
+	s.releasePrefix(prefix)
 	for name := range content(s.rec.Values).merge(s.changes) {
 		if strings.HasPrefix(string(name), prefix) {
 			s.do(op{kind: opClear, name: prefix})
