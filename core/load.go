@@ -294,6 +294,7 @@ func (s *Session) acquire() error {
 	unlock, err := s.m.locker.Lock(ctx, s.rec.ID)
 	if err != nil {
 		if ctx.Err() != nil {
+			s.rivals = []Record{s.rec} // a logout needs no turn
 			return ErrLockTimeout
 		}
 		return storeError("lock", err)

@@ -727,3 +727,41 @@ func TestAdministration(t *testing.T) {
 		t.Errorf("Exists with the store down: %v, %v", ok, err)
 	}
 }
+
+// Promise 4, security H17: a logout needs no turn. Fails if Destroy gives up
+// where the wait for one is over.
+func TestExclusiveLogoutNeedsNoTurn(t *testing.T) {
+	for _, first := range []string{"nothing", "the user"} {
+		w := newWorld(t, func(c *core.Config) { c.Exclusive, c.LockTimeout = true, time.Millisecond })
+		c := w.client()
+		c.use(func(s *core.Session) { s.Login("u") })
+		cookie := c.cookie
+		logout := func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+			if first == "the user" {
+				s.User()
+			}
+			if err := s.Destroy(); err != nil {
+				t.Errorf("%s asked: %v", first, err)
+			}
+			s.Set("flash", "logged out")
+		}
+		holder := w.slow(cookie, func(s *core.Session) { s.Set("k", "late") })
+		rec := w.send(cookie, logout)
+		mustStatus(t, rec, 200)
+		if line, ok := sessionCookie(rec); !ok || strings.Contains(line, cookie) {
+			t.Errorf("%s asked: Set-Cookie %q", first, line)
+		}
+		mustStatus(t, holder(), 409)
+		mustBe(t, "user", (&client{w, cookie}).user(), "")
+
+		c.use(func(s *core.Session) { s.Login("u") })
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", c.cookie)
+		ctx, hangUp := context.WithCancel(r.Context())
+		hangUp()
+		w.m.Serve(httptest.NewRecorder(), r.WithContext(ctx), func(rw http.ResponseWriter, r *http.Request) {
+			logout(core.Get(r.Context()), rw, r)
+		})
+		mustBe(t, "user after hanging up", c.user(), "")
+	}
+}

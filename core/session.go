@@ -297,7 +297,7 @@ func (s *Session) Destroy() error {
 		return s.late(ErrEnded)
 	}
 	s.load()
-	if s.loadErr != nil {
+	if s.loadErr != nil && s.loadErr != ErrLockTimeout {
 		return s.loadErr
 	}
 	victims := s.rivals
@@ -325,6 +325,12 @@ func (s *Session) Destroy() error {
 		s.cookie = clearCookie
 	}
 	s.hideCookie()
+	if s.loadErr != nil { // what comes now needs no turn
+		if s.err == s.loadErr {
+			s.err = nil
+		}
+		s.loadErr = nil
+	}
 	s.forget() // last: Config.Init may panic
 	return notRevocable
 }
