@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 )
 
@@ -67,6 +68,9 @@ type Event struct {
 // level is how loud an event is in the log. Only what an operator must act on
 // is louder than debug.
 func (e Event) level() slog.Level {
+	if errors.Is(e.Err, ErrTooManySessions) {
+		return slog.LevelDebug // an answer to the user
+	}
 	switch e.Kind {
 	case EventCommitFailed, EventLoadFailed:
 		return slog.LevelError

@@ -85,7 +85,7 @@ func (e *exchange) begin(status int) error {
 	if e.begun {
 		return e.failure
 	}
-	if m := e.session.m; m.onEnd != nil && !e.ending && !m.failed(status) {
+	if m := e.session.m; m.onEnd != nil && !e.ending && !m.failed(status) && e.session.Err() == nil {
 		e.callOnEnd()
 	}
 	err := e.commit(status)

@@ -243,3 +243,40 @@ func TestHookPanicsAfterDestroy(t *testing.T) {
 	}
 	mustBe(t, "records", w.count(), 0)
 }
+
+// OnEnd is for what is to be saved: not where an error has seen to it that
+// nothing will be. Fails if begin does not ask for the session's error.
+func TestOnEndNotAfterAnError(t *testing.T) {
+	w, h := hooked(t)
+	ran := 0
+	h.end = func(*http.Request, *core.Session) error { ran++; return nil }
+	c := w.client()
+	mustStatus(t, c.use(func(s *core.Session) { s.Set("k", func() {}) }), 500)
+	mustBe(t, "runs after a value that cannot be stored", ran, 0)
+	h.start = func(*http.Request, *core.Session) error { return errors.New("no") }
+	mustStatus(t, c.use(func(s *core.Session) { s.Set("k", "v") }), 500)
+	mustBe(t, "runs after OnStart failed", ran, 0)
+	h.start = nil
+	mustStatus(t, c.use(func(s *core.Session) { s.Set("k", "v") }), 200)
+	mustBe(t, "runs", ran, 1)
+	w.store.interfere(func(string) error { return errors.New("down") })
+	mustStatus(t, c.use(func(s *core.Session) { s.User() }), 503)
+	mustBe(t, "runs after the store failed", ran, 1)
+}
+
+// A cookie that the store could not be asked about was not refused, whatever
+// else was presented beside it. Fails if load keeps the reason of the other.
+func TestOutageIsNoRejection(t *testing.T) {
+	asked := 0
+	w := newWorld(t, func(c *core.Config) {
+		c.OnRejected = func(rw http.ResponseWriter, _ *http.Request, _ core.Reason) bool { asked++; return false }
+	})
+	c := w.client()
+	c.use(func(s *core.Session) { s.Login("alice") })
+	w.store.interfere(func(string) error { return errors.New("down") })
+	rec := w.send("__Host-session=junk; "+c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		mustBe(t, "reason", s.Rejected(), "")
+	})
+	mustStatus(t, rec, 503)
+	mustBe(t, "times that OnRejected was asked", asked, 0)
+}

@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -71,6 +72,15 @@ func TestRefuseLogin(t *testing.T) {
 	mustBe(t, "records", w.count(), 2)
 	a.use(func(s *core.Session) { s.Destroy() })
 	mustStatus(t, b.use(func(s *core.Session) { s.Login("alice") }), 200)
+
+	// It is an answer, not a failure: no operator is called.
+	var log strings.Builder
+	loud := newWorld(t, func(c *core.Config) {
+		c.MaxPerUser, c.RefuseLogin, c.Logger = 1, true, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	loud.client().use(func(s *core.Session) { s.Login("alice") })
+	mustStatus(t, loud.client().use(func(s *core.Session) { s.Login("alice") }), 409)
+	mustBe(t, "log", log.String(), "")
 
 	// A store that fails refuses nobody by mistake, and lets nobody in.
 	w.store.interfere(nil)

@@ -29,7 +29,7 @@ func (s *Session) load() {
 	}
 	switch {
 	case err != nil:
-		s.found = false
+		s.found, s.reason = false, "" // another cookie's: this one was not refused
 		s.loadErr = s.fail(err)
 		s.m.emit(s.ctx, Event{Kind: EventLoadFailed, Err: err})
 	case s.found:
@@ -134,12 +134,12 @@ func (s *Session) find() error {
 		case !s.found:
 			s.found = true
 		case c.rec.ID == s.rec.ID && s.m.carrier == nil:
-			reseal := s.reseal && c.reseal
-			// A rotation between two loads makes the second the one to trust.
-			if s.readOnly && !c.readOnly || c.rec.Generation > s.rec.Generation {
-				s.candidate, reseal = *c, c.reseal
+			switch {
+			case s.readOnly && !c.readOnly, c.rec.Generation > s.rec.Generation:
+				s.candidate = *c // a rotation between two loads makes the second the one to trust
+			case s.readOnly == c.readOnly: // one token, sealed twice
+				s.reseal = s.reseal && c.reseal
 			}
-			s.reseal = reseal
 		case c.rec.ID == s.rec.ID:
 			// Copies of one cookie-only session: the newest counts.
 			if cmp.Or(cmp.Compare(c.rec.Generation, s.rec.Generation), cmp.Compare(c.rec.Version, s.rec.Version)) > 0 {

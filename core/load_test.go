@@ -470,3 +470,86 @@ func TestLocalStoreOfAnotherCodec(t *testing.T) {
 		mustBe(t, "reason", reason, core.ReasonMalformed)
 	}
 }
+
+// A cookie that was refused leaves nothing behind for the next. Fails if find
+// does not begin each candidate anew: the event would name the session of
+// another cookie.
+func TestRefusedCookieLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", 1) })
+	d := &damaged{Store: w.store.Store, damage: func(r *core.Record, _ *error) { r.Values = []byte("\x09") }}
+	w.store.Store = d
+	w.evs = nil
+	w.send(c.cookie+"; __Host-session=junk", func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+		mustBe(t, "reason", s.Rejected(), core.ReasonSeal)
+	})
+	mustBe(t, "events", len(w.evs), 1)
+	mustBe(t, "ID of what no seal opens", w.evs[0].ID, core.ID{})
+}
+
+// Two sessions of which neither is used are no one's: the event names none, nor
+// what was refused before. Fails if find keeps what it would have told.
+func TestDuplicateEventNamesNoSession(t *testing.T) {
+	w := newWorld(t)
+	login := func(user string) *client {
+		c := w.client()
+		c.use(func(s *core.Session) { s.Login(user) })
+		return c
+	}
+	a, b := login("a"), login("b")
+	rotated := a.cookie
+	a.use(func(s *core.Session) { s.Regenerate() })
+	w.evs = nil
+	w.send(rotated+"; "+a.cookie+"; "+b.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.User() })
+	mustBe(t, "events", len(w.evs), 1)
+	mustBe(t, "event", w.evs[0], core.Event{Kind: core.EventRejected, Reason: core.ReasonDuplicate})
+	w.evs = nil
+	w.send(rotated, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) { s.User() })
+	mustBe(t, "ID of what was rotated out", w.evs[0].ID.IsZero(), false)
+}
+
+// Of two cookies of one session, it is sealed again only if the one in use, and
+// every other of the same token, is under an old secret. Fails if find looks at
+// the first or the last cookie alone.
+func TestResealOfTwoCookies(t *testing.T) {
+	old, next := core.GenerateSecret(), core.GenerateSecret()
+	clock := newClock()
+	mem := memorystore.New(memorystore.Config{Clock: clock.Now})
+	defer mem.Close()
+	manager := func(secrets ...core.Secret) *world {
+		return newWorld(t, func(c *core.Config) {
+			c.Store, c.Secrets, c.Clock, c.RotationGrace = mem, secrets, clock.Now, 10*time.Second
+		})
+	}
+	before, during := manager(old), manager(next, old)
+	c := before.client()
+	c.use(func(s *core.Session) { s.Login("u") })
+	replaced := c.cookie // may read for a while
+	c.use(func(s *core.Session) { s.Regenerate() })
+	underOld := c.cookie
+	c.w = during
+	c.use(func(s *core.Session) { s.User() })
+	underNext := c.cookie
+	for _, tc := range []struct {
+		name    string
+		cookies []string
+		again   bool
+	}{
+		{"old", []string{underOld}, true},
+		{"old twice", []string{underOld, underOld}, true},
+		{"old and next", []string{underOld, underNext}, false},
+		{"next and old", []string{underNext, underOld}, false},
+		{"replaced and old", []string{replaced, underOld}, true},
+		{"replaced and next", []string{replaced, underNext}, false},
+		{"old and replaced", []string{underOld, replaced}, true},
+		{"next and replaced", []string{underNext, replaced}, false},
+	} {
+		rec := during.send(strings.Join(tc.cookies, "; "), func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+			mustBe(t, tc.name+": user", s.User(), "u")
+		})
+		if _, again := sessionCookie(rec); again != tc.again {
+			t.Errorf("%s: sealed again is %v", tc.name, again)
+		}
+	}
+}

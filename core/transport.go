@@ -130,8 +130,9 @@ func validTransport(t Transport) (rule string, ok bool) {
 
 // EncodeURL adds the session to a link, if [Config].Transport is a
 // [QueryTransport]; otherwise it returns the link as it is. So it does with a
-// link to another origin than that of the request, and with one that cannot be
-// parsed. A fragment stays at the end.
+// link to another origin than that of the request, with one that cannot be
+// parsed, and with one to a place on the same page (#top). Another fragment stays
+// at the end.
 //
 // A session that is new, or that has just logged in, is stored at once, since
 // the link has to name it, and as after [Session.Save] it stays stored if the
@@ -140,7 +141,7 @@ func validTransport(t Transport) (rule string, ok bool) {
 func (s *Session) EncodeURL(link string) string {
 	defer s.lock()()
 	t, ok := s.m.transport.(queryTransport)
-	if !ok || !s.use(false) {
+	if !ok || strings.HasPrefix(link, "#") || !s.use(false) {
 		return link
 	}
 	u, ok := s.sameOrigin(link)
