@@ -16,7 +16,7 @@ type Config struct {
 	// Store keeps the sessions. Required.
 	Store Store
 	// RequireShared refuses a store that only this process can see, for an
-	// application that is to run as several. Default: false.
+	// application that runs as several processes. Default: false.
 	RequireShared bool
 	// Secrets seal the cookies, newest first: the first seals, all open, and
 	// a cookie that an older one opened is sealed again. At most 8. Default:

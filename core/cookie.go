@@ -20,7 +20,8 @@ type CookieConfig struct {
 	// Default: "/" for a Name that begins with __Host-, as the default one
 	// does, since browsers demand it; with another Name it is where the
 	// handler is mounted: what http.StripPrefix took off before the
-	// middleware. Routers do not tell in which group a middleware is: set it.
+	// middleware. Routers do not tell a middleware which group it is in: set
+	// Path there.
 	Path string
 	// Domain, to share the cookie with subdomains. Default: none, so only
 	// this very host receives it.

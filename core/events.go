@@ -43,11 +43,12 @@ const (
 	ReasonRevoked   Reason = "revoked"   // on the revocation list of a cookie-only store
 )
 
-// Why a session ended. Of those that nobody ended only a store that is an
-// [Expirer] can tell: it removes them, and one node of all reports each.
+// Why a session ended. ReasonIdle, ReasonAbsolute and ReasonSweep need a store
+// that is an [Expirer]; of all nodes, the one that removes the record reports
+// it.
 const (
 	ReasonLogout   Reason = "logout"   // Session.Destroy
-	ReasonRevoke   Reason = "revoke"   // Manager.Revoke, RevokeUser
+	ReasonRevoke   Reason = "revoke"   // Manager.Revoke, RevokeUser, or SetExpiry with a time that has passed
 	ReasonEmptied  Reason = "emptied"  // it lost its last value
 	ReasonIdle     Reason = "idle"     // not used for its idle limit, and presented afterwards
 	ReasonAbsolute Reason = "absolute" // beyond its absolute limit, and presented afterwards

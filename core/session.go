@@ -122,8 +122,8 @@ func (s *Session) IsNew() bool {
 }
 
 // Dirty reports whether the session has changes that are not stored yet,
-// values changed in place included. To ask is no use of the session: one that
-// was not looked at is not loaded, and has none.
+// values changed in place included. Asking does not load the session: one that
+// was not used yet has no changes.
 func (s *Session) Dirty() bool {
 	defer s.lock()()
 	if !s.loaded && s.phase != ended || !s.use(false) {

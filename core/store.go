@@ -166,23 +166,24 @@ type Sweeper interface {
 	Sweep(ctx context.Context, from, to time.Time) (int, error)
 }
 
-// Expirer is a [Store] that removes an expired record when one is met, and
-// tells of every one that goes: what the events of ReasonIdle, ReasonAbsolute
-// and ReasonSweep are made of.
+// Expirer is a [Store] that can remove a record once it has expired, and tells
+// of every one that it removes: the events of ReasonIdle, ReasonAbsolute and
+// ReasonSweep come from that.
 type Expirer interface {
 	// Expire removes the record of id if it has expired. A live one stays,
 	// even if it was prolonged a moment ago. Nothing there is no error.
 	Expire(ctx context.Context, id ID) error
 
 	// NotifyExpired has fn called with each expired record that this store
-	// removes from now on, until cancel is called. Whatever removes a record,
-	// and however many nodes try, one of them tells of it, and once: swept is
-	// false if a call about this very ID did (Expire, Delete), with the
-	// context of that call, and true if it was among others (a sweep, or to
+	// removes from now on, until cancel is called. However many nodes try to
+	// remove a record, fn is called on one of them, once. swept is false if a
+	// call about this very ID removed it (Expire, Delete), and ctx is that
+	// call's; swept is true if it was removed among others (by a sweep, or to
 	// make room). Values may be left out. No lock of the store is held
-	// meanwhile, so that fn may use it, but not close it.
+	// meanwhile, so fn may use the store, but not close it. It may be called
+	// from several goroutines at once.
 	//
-	// An expired record that Create replaces may go untold, and so may what is
+	// fn may miss an expired record that Create replaces, and one that is
 	// removed at the moment when the process dies or its connection breaks.
 	NotifyExpired(fn func(ctx context.Context, rec Record, swept bool)) (cancel func())
 }
@@ -212,8 +213,8 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
-// Migrator is a [Store] that needs a schema. Until that is there, its verbs
-// fail, and so does its Check.
+// Migrator is a [Store] that needs a schema. Until the schema is there, its
+// verbs fail, and so does its Check.
 type Migrator interface {
 	// Migrate adds what the schema lacks, and never changes or removes
 	// anything. It may run on every node at once.

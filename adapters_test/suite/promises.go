@@ -38,7 +38,7 @@ var promises = []scenario{
 		}
 	}},
 
-	// Record.keeps: in Session.dirty for what never was, in attempt for what is no more.
+	// Session.keeps: in dirty for what never was, in attempt for what is no more.
 	{name: "2 nothing until there is something", run: func(f *fixture) {
 		b := f.serve(nil).browser()
 		for range 3 {
@@ -189,7 +189,8 @@ var promises = []scenario{
 		planted.get("/read").is(200, "nobody")
 	}},
 
-	// Session.discard on a failed status and in exchange.end; attempt's single store call.
+	// Session.discard on a failed status and in exchange.end; the single store
+	// call of attempt.
 	{name: "5 a failed answer changes nothing", run: func(f *fixture) {
 		change := func(x *call) {
 			x.Login("mallory")
@@ -401,7 +402,8 @@ var promises = []scenario{
 		b.get("/read").is(200, "nobody a=1")
 	}},
 
-	// Event, ValueError and Session.String name IDs and keys only; see fixture.keptQuiet.
+	// Event, ValueError and Session.String name IDs and keys only; see
+	// fixture.keptQuiet.
 	{name: "14 quiet", run: func(f *fixture) {
 		s := f.serve(map[string]handler{
 			"/decode": func(x *call) {

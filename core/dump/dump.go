@@ -1,7 +1,7 @@
 // Package dump shows a session to a programmer: what it is, how old, and under
 // which keys it holds values, but never a value, a token or the user.
 //
-//	defer func() { // in a handler or a middleware inside of the sessions' own
+//	defer func() { // in a handler or in a middleware inside the sessions' own
 //		if p := recover(); p != nil {
 //			dump.Write(os.Stderr, core.Get(r.Context()))
 //			panic(p)

@@ -55,7 +55,8 @@ type token [numberLen + secretLen]byte
 
 // New makes a token for a form and returns it: 32 characters of [A-Za-z0-9_-].
 // The scope is the name of the form, at most 480 bytes, never a client's
-// choice. Call it before the response begins, and after a login.
+// choice. Call it before the response begins, and after a login. Where the token
+// could not be stored the result is "" and [core.Session.Err] says why.
 func New(s *core.Session, scope string) string {
 	ns := s.Namespace(namespace)
 	names := namesOf(ns, scope)
@@ -69,14 +70,17 @@ func New(s *core.Session, scope string) string {
 		names = names[1:]
 	}
 	ns.Set(t.name(scope, s.User()), true)
+	if s.Err() != nil {
+		return ""
+	}
 	return sortable.EncodeToString(t[:])
 }
 
 // Consume reports whether the text is a token of this session and scope that
 // was not used yet, and uses it up, if the request succeeds. Of two requests
 // that send the same token at the same time one succeeds and the other is
-// answered with 409, although Consume told both true: what cannot be undone
-// waits until [core.Session.Save] returned nil, or goes into the session.
+// answered with 409, although Consume returned true to both: do what cannot be
+// undone only after [core.Session.Save] has returned nil.
 func Consume(s *core.Session, scope, text string) bool {
 	t, ok := parse(text)
 	if !ok {

@@ -387,3 +387,21 @@ func Example() {
 	//
 	// 409 sent already
 }
+
+// Fails if a page is given a token that was not stored, and so is no good.
+func TestNewThatIsNotStored(t *testing.T) {
+	m := manager()
+	m.Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		s := core.Get(r.Context())
+		if token := formtoken.New(s, "order"); token != "" || !errors.Is(s.Err(), core.ErrLate) {
+			t.Errorf("token %q, %v", token, s.Err())
+		}
+	})
+	newClient(t, m).do(func(s *core.Session) {
+		var long *core.TooLargeError
+		if token := formtoken.New(s, strings.Repeat("x", 481)); token != "" || !errors.As(s.Err(), &long) {
+			t.Errorf("a long scope: token %q, %v", token, s.Err())
+		}
+	})
+}

@@ -1,6 +1,5 @@
-// classic is the demonstration that session libraries have shown since there
-// are any: a login, a counter, a logout, and a session that expires while you
-// wait:
+// classic is the oldest demonstration of sessions: a login, a counter, a logout,
+// and a session that expires while you wait:
 //
 //	go run ./examples/classic
 //
@@ -18,7 +17,7 @@ import (
 	"github.com/coatcheck/sessions/stores/memorystore"
 )
 
-// wait is how long a session lives on that is told to expire.
+// wait is how long a session still lives after a click on Expire.
 const wait = 5 * time.Second
 
 var visits = core.NewKey[int]("visits")
