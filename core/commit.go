@@ -443,7 +443,8 @@ func (s *Session) settle(next Record, tok token) {
 
 // reload fetches the record anew after a conflict and replays this request's
 // operations on it. ErrNotFound means that the session is not this request's
-// any more: it ended, or its token was replaced.
+// any more: it ended, or its token was replaced. ErrConflict means that this
+// request had lost the session to another.
 func (s *Session) reload() error {
 	var rec Record
 	reason, err := s.m.fetch(s.ctx, s.rec.ID, s.m.now(), &rec)
@@ -452,6 +453,11 @@ func (s *Session) reload() error {
 	}
 	if reason != "" || !s.free && !s.tok.proves(&rec.Proof) {
 		return ErrNotFound
+	}
+	// In exclusive mode nobody changes the values meanwhile, unless the lock was
+	// lost: then what this request made of the old ones must not be stored.
+	if s.unlock != nil && len(s.ops) > 0 && !bytes.Equal(rec.Values, s.rec.Values) {
+		return ErrConflict
 	}
 	stood, changes := s.rec, s.changes
 	s.rec = rec

@@ -56,7 +56,10 @@ type Config struct {
 	StoreTimeout time.Duration
 	// Exclusive lets one request at a time use a session, from its first
 	// access to the session until its end. Needs a store that is a Locker.
-	// Default: false; concurrent changes are merged.
+	// Should a lock be lost, as to a machine that stood still, the version of
+	// the record is the fence: of those who then change values, who comes
+	// later is answered with ErrConflict. Default: false; concurrent changes
+	// are merged.
 	Exclusive bool
 	// LockTimeout bounds the wait in exclusive mode. Default: 10 seconds.
 	LockTimeout time.Duration

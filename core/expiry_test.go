@@ -253,6 +253,9 @@ func TestCountRequests(t *testing.T) {
 	c.use(func(s *core.Session) { mustBe(t, "third", s.Requests(), 3) })
 	c.do(func(_ *core.Session, _ http.ResponseWriter, _ *http.Request) {})
 	c.use(func(s *core.Session) { mustBe(t, "fourth to use it", s.Requests(), 4) })
+	w.store.took()
+	c.use(func(s *core.Session) { s.Set("k", 4); s.Save(context.Background()) })
+	mustBe(t, "calls of one that saved", w.store.took(), "load update")
 }
 
 func TestRotationGrace(t *testing.T) {

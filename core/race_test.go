@@ -488,6 +488,49 @@ func TestExclusiveWaiterSeesTheHoldersChange(t *testing.T) {
 	mustBe(t, "value the waiter sees", <-seen, any(int64(2)))
 }
 
+// forgetful is a store that lends a lock again before it is given back, as one
+// does whose lease ended.
+type forgetful struct{ core.Store }
+
+func (f forgetful) Unwrap() core.Store { return f.Store }
+
+func (forgetful) Lock(context.Context, core.ID) (func(), error) { return func() {}, nil }
+
+// Feature B9: in exclusive mode who lost the lock cannot overwrite what the next
+// one stored, nor the next one what came late. Fails if reload() replays what was
+// computed from values that are no longer there.
+func TestExclusiveHolderThatLostItsLock(t *testing.T) {
+	w := newWorld(t, func(c *core.Config) { c.Exclusive, c.Store = true, forgetful{c.Store} })
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("n", 1) })
+	count := func(s *core.Session) { n, _ := s.Get("n"); s.Set("n", n.(int64)+1) }
+	empty := func(s *core.Session) { s.Clear() }
+	for _, change := range []func(s *core.Session){count, empty} {
+		before, _ := c.get("n").(int64)
+		late := w.slow(c.cookie, change)
+		mustStatus(t, c.use(count), 200)
+		rec := late()
+		mustStatus(t, rec, 409)
+		noCookie(t, rec)
+		mustBe(t, "count", c.get("n"), any(before+1))
+	}
+
+	// What does not depend on the values is merged, as ever: a reader, and what
+	// an administrator does to the limits, who takes no lock.
+	late := w.slow(c.cookie, func(s *core.Session) { s.SetIdleTimeout(time.Minute) })
+	mustStatus(t, c.use(count), 200)
+	mustStatus(t, late(), 200)
+	var id core.ID
+	c.use(func(s *core.Session) { id = s.ID(); mustBe(t, "idle limit", s.IdleTimeout(), time.Minute) })
+	late = w.slow(c.cookie, count)
+	if err := w.m.SetExpiry(t.Context(), id, w.clock.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	mustStatus(t, late(), 200)
+	mustBe(t, "count", c.get("n"), any(int64(5)))
+	c.use(func(s *core.Session) { mustBe(t, "limit", s.Deadline(), w.clock.Now().Add(time.Hour)) })
+}
+
 // Security H17. Fails if storeContext hands the request's own context on.
 func TestHangingUpSkipsNothing(t *testing.T) {
 	var problem error
@@ -572,6 +615,21 @@ func TestSave(t *testing.T) {
 		t.Error("Save before the first byte sent no cookie")
 	}
 	mustBe(t, "value", c.get("b"), any(int64(1)))
+
+	// The first Save, too, may fail and be tried again.
+	w.client().use(func(s *core.Session) {
+		w.store.interfere(func(verb string) error { return errors.New("down") })
+		s.Set("a", 1)
+		if err := s.Save(ctx); !errors.Is(err, core.ErrUnavailable) {
+			t.Errorf("first Save with the store down: %v", err)
+		}
+		mustBe(t, "Dirty after a failed first Save", s.Dirty(), true)
+		w.store.interfere(nil)
+		if err := s.Save(ctx); err != nil {
+			t.Error(err)
+		}
+		mustBe(t, "records", w.count(), 2)
+	})
 
 	// What was saved stays saved, and its cookie is sent, if the handler fails.
 	d := w.client()
