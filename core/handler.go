@@ -317,7 +317,7 @@ func Lookup(ctx context.Context) (s *Session, ok bool) {
 func Get(ctx context.Context) *Session {
 	s, ok := Lookup(ctx)
 	if !ok {
-		panic("sessions: no session in this context: wrap the handler with sessions.Handler(...), the method of your *core.Manager")
+		panic("sessions: no session in this context: wrap the handler with sessions.Handler(...), the method of your *core.Manager; a middleware that uses the session goes inside that")
 	}
 	return s
 }
