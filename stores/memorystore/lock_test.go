@@ -12,8 +12,9 @@ import (
 	"github.com/coatcheck/sessions/core"
 )
 
-// Fails if the lock goes to anybody but the one who waits longest, or if an
-// unlock called twice frees the lock of another.
+// Feature S4. Fails if the lock goes to anybody but the one who waits longest,
+// if that one is not woken, or if an unlock called twice frees the lock of
+// another.
 func TestLockQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{})
@@ -23,6 +24,8 @@ func TestLockQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		var order []int
+		var start time.Time
+		var woken []time.Duration
 		for i := range 5 {
 			go func() {
 				next, err := s.Lock(t.Context(), id)
@@ -30,6 +33,7 @@ func TestLockQueue(t *testing.T) {
 					t.Error(err)
 				}
 				order = append(order, i) // the lock guards it
+				woken = append(woken, time.Since(start))
 				time.Sleep(time.Second)
 				next()
 				next()
@@ -44,7 +48,7 @@ func TestLockQueue(t *testing.T) {
 		if len(order) > 0 {
 			t.Errorf("%v did not wait", order)
 		}
-		start := time.Now()
+		start = time.Now()
 		unlock()
 		unlock()
 		time.Sleep(10 * time.Second)
@@ -54,6 +58,11 @@ func TestLockQueue(t *testing.T) {
 		}
 		if !slices.Equal(order, []int{0, 1, 2, 3, 4}) {
 			t.Errorf("the order was %v", order)
+		}
+		for i, d := range woken { // each holds it for a second
+			if want := time.Duration(i) * time.Second; d != want {
+				t.Errorf("waiter %d had the lock %v after it was free, want to be woken at once", i, d-want)
+			}
 		}
 		again()
 		if s.queues.held != nil {

@@ -59,7 +59,7 @@ func (s *Store) acquire(ctx context.Context, key, owner string) error {
 		if !rueidis.IsRedisNil(err) {
 			return err
 		}
-		timer := time.NewTimer(pause/2 + mathrand.N(pause))
+		timer := time.NewTimer(pause/2 + mathrand.N(pause/2))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
