@@ -22,6 +22,7 @@ import (
 func TestDriverModes(t *testing.T) {
 	run := func(d database, name, dsn string) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			storetest.Run(t, func(t testing.TB, clock func() time.Time) core.Store {
 				return d.store(t, d.open(t, dsn), sqlstore.Config{Clock: clock})
 			})

@@ -41,8 +41,12 @@ func TestVariants(t *testing.T) {
 		{"header", suite.Variant{Header: true}},
 		{"exclusive header", suite.Variant{Exclusive: true, Header: true}},
 	} {
-		t.Run("SQLite/"+v.name, func(t *testing.T) { suite.Run(t, sqlite.suiteStore(t), v.variant) })
+		t.Run("SQLite/"+v.name, func(t *testing.T) {
+			t.Parallel()
+			suite.Run(t, sqlite.suiteStore(t), v.variant)
+		})
 		t.Run("Redis/"+v.name, func(t *testing.T) {
+			t.Parallel()
 			suite.Run(t, redisSuiteStore(t, "Redis", servers.Redis(t).URL()), v.variant)
 		})
 	}
