@@ -58,11 +58,7 @@ func parse(raw string) (*location, error) {
 		l.user = u.User.Username()
 		l.password, _ = u.User.Password()
 		_, written, _ := strings.Cut(rest[:strings.LastIndex(rest, "@")], ":")
-		for _, s := range []string{l.password, written, url.QueryEscape(l.password), url.PathEscape(l.password), strconv.Quote(l.password)} {
-			if s = strings.Trim(s, `"`); s != "" && !slices.Contains(l.secrets, s) {
-				l.secrets = append(l.secrets, s)
-			}
-		}
+		l.hide(l.password, written)
 	}
 	if u.RawQuery == "" {
 		return l, nil
@@ -77,6 +73,9 @@ func parse(raw string) (*location, error) {
 				return nil, refuse("%s has no parameter %q; known: %s", scheme, name, strings.Join(kind.params, ", "))
 			}
 			l.rest = append(l.rest, pair)
+			if plain, err := url.QueryUnescape(value); err != nil || secret(name, plain) {
+				l.hide(plain, value)
+			}
 			continue
 		}
 		value, err := url.QueryUnescape(value)
@@ -91,6 +90,25 @@ func parse(raw string) (*location, error) {
 		return nil, refuse("parameter socket is in place of a host; leave the host out: %s://user:password@/...", scheme)
 	}
 	return l, nil
+}
+
+// hide notes a password, in all spellings, as what no error may show.
+func (l *location) hide(password, written string) {
+	for _, s := range []string{password, written, url.QueryEscape(password), url.PathEscape(password), strconv.Quote(password)} {
+		if s = strings.Trim(s, `"`); s != "" && !slices.Contains(l.secrets, s) {
+			l.secrets = append(l.secrets, s)
+		}
+	}
+}
+
+// secret reports whether a parameter of a driver is a password or the key of an
+// encrypted file: password, sslpassword, _auth_pass, _pragma_key, _pragma=key('...').
+func secret(name, value string) bool {
+	if _, err := strconv.ParseBool(value); err == nil {
+		return false // allowOldPasswords
+	}
+	name, value = strings.ToLower(name), strings.ToLower(value)
+	return strings.Contains(name, "pass") || strings.HasSuffix(name, "_key") || name == "_pragma" && strings.Contains(value, "key(")
 }
 
 // word reports whether s is plain enough for a name.

@@ -153,6 +153,7 @@ func refuse(format string, args ...any) error {
 // drivers quote what they were given.
 func (l *location) redact(err error) error {
 	text := err.Error()
+	slices.SortFunc(l.secrets, func(a, b string) int { return len(b) - len(a) }) // one may be part of another
 	for _, secret := range l.secrets {
 		text = strings.ReplaceAll(text, secret, "xxxxx")
 	}
