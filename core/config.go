@@ -58,8 +58,9 @@ type Config struct {
 	// access to the session until its end. Needs a store that is a Locker.
 	// Should a lock be lost, as to a machine that stood still, the version of
 	// the record is the fence: of those who then change values, who comes
-	// later is answered with ErrConflict. Default: false; concurrent changes
-	// are merged.
+	// later is answered with ErrConflict. A logout needs no turn: Destroy holds
+	// even where the wait for one was in vain. Default: false; concurrent
+	// changes are merged.
 	Exclusive bool
 	// LockTimeout bounds the wait in exclusive mode. Default: 10 seconds.
 	LockTimeout time.Duration
