@@ -101,7 +101,7 @@ func join(parts ...[]test) (all []test) {
 
 const sealerWhy = "The format of the default sealer asks for an HMAC over a text that is base64 inside base64: some 400 ns for a token although nothing is allocated, twice what AES-GCM takes, and three times as much for content that is encrypted as well. "
 
-const stateWhy = "The largest part of the rest is memory: 512 bytes for every request, of which 304 are the copy that net/http asks for, and 768 for the state of a session that is used. "
+const stateWhy = "Of the rest, the largest part is memory: 512 bytes for every request, of which 304 are the copy that net/http asks for. "
 
 // goals are those of the project, in its order.
 func goals(sessions int) []goal {
