@@ -12,6 +12,7 @@ import (
 
 // Sealer turns bytes into a cookie value and back. The value is bound to the
 // cookie's name and to the purpose it was made for. Safe for concurrent use.
+// Neither method keeps dst or plain: their memory is used again.
 type Sealer interface {
 	// Seal appends the sealed form of plain to dst. It keeps plain as it is.
 	Seal(dst, plain []byte) ([]byte, error)
