@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -174,5 +175,153 @@ func TestOneSentinelForEachFailure(t *testing.T) {
 				t.Errorf("%v is a deadline besides", err)
 			}
 		})
+	}
+}
+
+// Features Q34 and F49. Fails if the application's OnError is left out for one
+// kind of failure, is asked for what is none, or if the handler's answer gets
+// through beside its own.
+func TestOnError(t *testing.T) {
+	var told []error
+	w := newWorld(t, func(c *core.Config) {
+		c.OnError = func(rw http.ResponseWriter, r *http.Request, err error) {
+			told = append(told, err)
+			http.Error(rw, "sorry, "+r.URL.Path, 418)
+		}
+		c.OnStart = func(r *http.Request, s *core.Session) error {
+			if r.URL.Path == "/refused" {
+				return errors.New("not today")
+			}
+			return nil
+		}
+	})
+	down := func(verb string) func(string) error {
+		return func(v string) error {
+			if v == verb {
+				return errors.New("down")
+			}
+			return nil
+		}
+	}
+	for _, tc := range []struct {
+		name, path string
+		fails      func(string) error
+		h          func(c *client, s *core.Session)
+		want       error // nil if OnError is not asked
+	}{
+		{"well", "/", nil, func(_ *client, s *core.Session) { s.Set("k", 2) }, nil},
+		{"load", "/", down("load"), func(_ *client, s *core.Session) { s.User() }, core.ErrUnavailable},
+		{"update", "/", down("update"), func(_ *client, s *core.Session) { s.Set("k", 2) }, core.ErrUnavailable},
+		{"logout", "/", down("delete"), func(_ *client, s *core.Session) { s.Destroy() }, core.ErrUnavailable},
+		{"touch", "/", down("touch"), func(_ *client, s *core.Session) { s.User() }, nil},
+		{"not used", "/", down("load"), func(*client, *core.Session) {}, nil},
+		{"gone", "/", nil, func(c *client, s *core.Session) {
+			s.Set("k", 2)
+			c.use(func(s *core.Session) { s.Destroy() })
+		}, core.ErrGone},
+		{"OnStart", "/refused", nil, func(*client, *core.Session) {}, errors.New("not today")},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := w.client()
+			c.use(func(s *core.Session) { s.Set("k", 1) })
+			w.clock.Advance(10 * time.Minute) // a touch is due
+			w.store.interfere(tc.fails)
+			defer w.store.interfere(nil)
+			told = nil
+			r := httptest.NewRequest("GET", tc.path, nil)
+			r.Header.Set("Cookie", c.cookie)
+			rec := w.visit(r, func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Location", "/welcome")
+				tc.h(c, s)
+				io.WriteString(rw, "welcome")
+				io.WriteString(rw, "!")
+			})
+			if tc.want == nil {
+				mustStatus(t, rec, 200)
+				mustBe(t, "body", rec.Body.String(), "welcome!")
+				mustBe(t, "asked", len(told), 0)
+				return
+			}
+			mustStatus(t, rec, 418)
+			mustBe(t, "body", rec.Body.String(), "sorry, "+tc.path+"\n")
+			mustBe(t, "Location", rec.Header().Get("Location"), "")
+			noCookie(t, rec)
+			mustBe(t, "asked", len(told), 1)
+			if !errors.Is(told[0], tc.want) && told[0].Error() != tc.want.Error() {
+				t.Errorf("asked about %v, want %v", told[0], tc.want)
+			}
+		})
+	}
+	// A failure that is the handler's own is its to answer.
+	told = nil
+	c := w.client()
+	mustStatus(t, c.do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) { s.Set("k", 1); rw.WriteHeader(500) }), 500)
+	mustBe(t, "asked about a 500 of the handler's", len(told), 0)
+}
+
+// hanging is a store of which one verb does not return while its context lives.
+type hanging struct {
+	core.Store
+	verb string
+}
+
+func (h *hanging) Unwrap() core.Store { return h.Store }
+
+func (h *hanging) call(ctx context.Context, verb string, f func() error) error {
+	if verb == h.verb {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return f()
+}
+
+func (h *hanging) Load(ctx context.Context, id core.ID) (rec core.Record, err error) {
+	err = h.call(ctx, "load", func() (err error) { rec, err = h.Store.Load(ctx, id); return err })
+	return rec, err
+}
+
+func (h *hanging) Create(ctx context.Context, rec core.Record) error {
+	return h.call(ctx, "create", func() error { return h.Store.Create(ctx, rec) })
+}
+
+func (h *hanging) Update(ctx context.Context, rec core.Record) error {
+	return h.call(ctx, "update", func() error { return h.Store.Update(ctx, rec) })
+}
+
+func (h *hanging) Delete(ctx context.Context, id core.ID) (existed bool, err error) {
+	err = h.call(ctx, "delete", func() (err error) { existed, err = h.Store.Delete(ctx, id); return err })
+	return existed, err
+}
+
+func (h *hanging) Touch(ctx context.Context, id core.ID, access, expires time.Time) error {
+	return h.call(ctx, "touch", func() error { return h.Store.Touch(ctx, id, access, expires) })
+}
+
+// Fails if a call of the store is not bounded by Config.StoreTimeout, or not by
+// its default.
+func TestStoreTimeout(t *testing.T) {
+	for verb, h := range map[string]func(s *core.Session){
+		"load":   func(s *core.Session) { s.User() },
+		"create": func(s *core.Session) { s.Destroy(); s.Set("k", 1) },
+		"update": func(s *core.Session) { s.Set("k", 2) },
+		"delete": func(s *core.Session) { s.Destroy() },
+		"touch":  func(s *core.Session) { s.User() },
+	} {
+		for configured, want := range map[time.Duration]time.Duration{0: 5 * time.Second, 2 * time.Second: 2 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				store := &hanging{}
+				w := newWorld(t, func(c *core.Config) {
+					store.Store, c.Store, c.StoreTimeout = c.Store, store, configured
+				})
+				c := w.client()
+				c.use(func(s *core.Session) { s.Set("k", 1) })
+				w.clock.Advance(10 * time.Minute) // a touch is due
+				store.verb = verb
+				begun := time.Now()
+				rec := c.use(h)
+				mustBe(t, verb+": the request took", time.Since(begun), want)
+				mustBe(t, verb+": refused", rec.Code == 503, verb != "touch")
+			})
+		}
 	}
 }
