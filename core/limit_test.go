@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,7 +110,8 @@ func (noList) ListUser(context.Context, string) ([]core.Record, error) {
 	return nil, errors.New("down")
 }
 
-// meeting is a store whose list two callers ask for at the same time.
+// meeting is a store whose list two callers ask for at the same time. It gives
+// them opposite orders.
 type meeting struct {
 	core.Store
 	met chan struct{}
@@ -118,21 +120,29 @@ type meeting struct {
 func (m meeting) Unwrap() core.Store { return m.Store }
 
 func (m meeting) ListUser(ctx context.Context, user string) ([]core.Record, error) {
-	m.meet()
+	first := m.meet()
 	defer m.meet()
-	return m.Store.(core.UserLister).ListUser(ctx, user)
+	recs, err := m.Store.(core.UserLister).ListUser(ctx, user)
+	slices.SortFunc(recs, func(a, b core.Record) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	if first {
+		slices.Reverse(recs)
+	}
+	return recs, err
 }
 
-func (m meeting) meet() {
+// meet waits for the other caller. One of the two is the first.
+func (m meeting) meet() (first bool) {
 	select {
 	case m.met <- struct{}{}:
+		return true
 	case <-m.met:
+		return false
 	}
 }
 
 // Two logins of one millisecond, each of which sees the other, do not end each
 // other: who clicks twice is logged in. Fails if each takes its own for the
-// later one.
+// later one, or goes by the order of the list.
 func TestMaxPerUserSameMoment(t *testing.T) {
 	clock := newClock()
 	mem := memorystore.New(memorystore.Config{Clock: clock.Now})

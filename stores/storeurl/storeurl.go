@@ -101,9 +101,6 @@ func Open(ctx context.Context, url string) (core.Store, error) {
 		return nil, fmt.Errorf("storeurl: %w", err)
 	}
 	store, err := schemes[l.scheme].open(ctx, l)
-	if err == nil {
-		err = l.err
-	}
 	if err != nil {
 		return nil, l.redact(err)
 	}
