@@ -186,7 +186,7 @@ func TestOnError(t *testing.T) {
 	w := newWorld(t, func(c *core.Config) {
 		c.OnError = func(rw http.ResponseWriter, r *http.Request, err error) {
 			told = append(told, err)
-			http.Error(rw, "sorry, "+r.URL.Path, 418)
+			http.Error(rw, "sorry, "+r.URL.Path, http.StatusTeapot)
 		}
 		c.OnStart = func(r *http.Request, s *core.Session) error {
 			if r.URL.Path == "/refused" {
