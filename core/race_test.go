@@ -408,13 +408,25 @@ func testExclusive(t *testing.T) {
 		t.Errorf("events %s: requests overlapped", got)
 	}
 
+	// A wait ends with the limit, or when the client hangs up.
 	hold := w.slow(c.cookie, func(*core.Session) {})
-	mustStatus(t, c.use(func(s *core.Session) {
-		s.User()
-		if !errors.Is(s.Err(), core.ErrLockTimeout) {
-			t.Errorf("Err %v", s.Err())
+	for _, want := range []time.Duration{50 * time.Millisecond, 10 * time.Millisecond} {
+		ctx, hangUp := context.WithTimeout(t.Context(), want)
+		if want == 50*time.Millisecond {
+			ctx, hangUp = context.WithCancel(t.Context())
 		}
-	}), 503)
+		r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+		r.Header.Set("Cookie", c.cookie)
+		begun := time.Now()
+		mustStatus(t, w.visit(r, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+			s.User()
+			mustBe(t, "waited", time.Since(begun), want)
+			if !errors.Is(s.Err(), core.ErrLockTimeout) {
+				t.Errorf("Err %v", s.Err())
+			}
+		}), 503)
+		hangUp()
+	}
 	mustStatus(t, hold(), 200)
 
 	func() {
