@@ -268,7 +268,7 @@ func TestParseSecret(t *testing.T) {
 	random := make([]byte, 31)
 	rand.Read(random)
 	for name, text := range map[string]string{
-		"empty": "", "word": "secret", "short": b64(random), "zeros": b64(make([]byte, 32)), "repeated": b64(bytes.Repeat([]byte("a"), 32)),
+		"is empty": "", "TrimSpace": good.Reveal() + "\n", "word": "secret", "short": b64(random), "zeros": b64(make([]byte, 32)), "repeated": b64(bytes.Repeat([]byte("a"), 32)),
 		"hex as text": b64([]byte("00112233445566778899aabbccddeeff")), "base64 twice": b64([]byte(b64(random))),
 		"few distinct": b64(bytes.Repeat([]byte{1, 200, 3, 4}, 16)), "no padding": strings.TrimRight(b64(make([]byte, 32)), "="),
 		"line break": good.Reveal()[:10] + "\n" + good.Reveal()[10:],
@@ -277,6 +277,8 @@ func TestParseSecret(t *testing.T) {
 			t.Errorf("%s: err = %v, want ErrConfig with advice", name, err)
 		} else if len(text) > 6 && strings.Contains(err.Error(), text) {
 			t.Errorf("%s: the error quotes the secret", name)
+		} else if (name == "is empty" || name == "TrimSpace") && !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: the error does not say so: %v", name, err)
 		}
 	}
 }

@@ -18,16 +18,27 @@ type Secret struct{ key string }
 //
 //	openssl rand -base64 32
 //
-// prints it. It refuses what is short or was not random: fewer than 32 bytes,
+// prints it, without the line break: use [strings.TrimSpace] on what was read
+// from a file. It refuses what is short or was not random: fewer than 32 bytes,
 // fewer than 12 distinct ones, or nothing but printable text, which is a
 // passphrase or a secret that was encoded twice.
 func ParseSecret(text string) (Secret, error) {
 	key, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil || strings.ContainsAny(text, "\r\n") {
-		return Secret{}, fmt.Errorf("%w: a secret must be standard base64 with padding; make one with: openssl rand -base64 32", ErrConfig)
+	why := ""
+	switch {
+	case text == "":
+		why = "the secret is empty"
+	case text != strings.TrimSpace(text):
+		why = "the secret has a space or a line break around it, use strings.TrimSpace"
+	case err != nil || strings.ContainsAny(text, "\r\n"):
+		why = "a secret must be standard base64 with padding"
+	default:
+		if why = weak(key); why != "" {
+			why = "weak secret: " + why
+		}
 	}
-	if why := weak(key); why != "" {
-		return Secret{}, fmt.Errorf("%w: weak secret: %s; make one with: openssl rand -base64 32", ErrConfig, why)
+	if why != "" {
+		return Secret{}, fmt.Errorf("%w: %s; make one with: openssl rand -base64 32", ErrConfig, why)
 	}
 	return Secret{string(key)}, nil
 }
