@@ -202,13 +202,14 @@ func (s *Session) create(next Record) error {
 	if err := s.m.store.Create(ctx, next); err != nil {
 		return answer("create", err, ErrExists, ErrFull)
 	}
-	s.m.emit(s.ctx, Event{Kind: EventCreated, ID: next.ID, User: next.User})
-	if s.login {
+	login := s.login
+	s.settle(next, tok)
+	s.cookie, s.line, s.owed = setCookie, line, true
+	s.m.emit(s.ctx, Event{Kind: EventCreated, ID: next.ID, User: next.User}) // last: OnEvent may panic
+	if login {
 		s.m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
 		s.m.limitUser(s.ctx, &next)
 	}
-	s.settle(next, tok)
-	s.cookie, s.line, s.owed = setCookie, line, true
 	return nil
 }
 
@@ -266,19 +267,18 @@ func (s *Session) update(next Record) error {
 	if s.rec.Version != s.seen {
 		kind = EventMerged
 	}
-	m.emit(s.ctx, Event{Kind: kind, ID: next.ID, User: next.User})
-	switch {
-	case s.login:
-		m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
-	case s.rotate:
-		m.emit(s.ctx, Event{Kind: EventRegenerated, ID: next.ID, User: next.User})
-	}
-	if s.login {
-		m.limitUser(s.ctx, &next)
-	}
+	login := s.login
 	s.settle(next, tok)
 	if sends {
 		s.cookie, s.line, s.owed = setCookie, line, true
+	}
+	m.emit(s.ctx, Event{Kind: kind, ID: next.ID, User: next.User}) // last: OnEvent may panic
+	switch {
+	case login:
+		m.emit(s.ctx, Event{Kind: EventLogin, ID: next.ID, User: next.User})
+		m.limitUser(s.ctx, &next)
+	case rotates:
+		m.emit(s.ctx, Event{Kind: EventRegenerated, ID: next.ID, User: next.User})
 	}
 	return nil
 }
@@ -336,8 +336,8 @@ func (s *Session) removeEmpty() error {
 	if err != nil {
 		return answer("delete", err, ErrConflict, ErrNotFound)
 	}
-	m.emit(s.ctx, Event{Kind: EventDestroyed, ID: s.rec.ID, User: s.rec.User, Reason: ReasonEmptied})
 	s.cookie, s.line = clearCookie, ""
+	defer m.emit(s.ctx, Event{Kind: EventDestroyed, ID: s.rec.ID, User: s.rec.User, Reason: ReasonEmptied}) // last: OnEvent may panic
 	s.forget()
 	return nil
 }
@@ -583,27 +583,38 @@ func (m *Manager) pause(ctx context.Context, n int) {
 	}
 }
 
-// end deletes a session whatever its version, and reports whether it was there.
+// end deletes a session, whatever its version, and reports that.
 func (m *Manager) end(ctx context.Context, rec Record, why Reason) (existed bool, err error) {
-	sctx, cancel := m.storeContext(ctx)
+	existed, err = m.remove(ctx, rec)
+	m.ended(ctx, rec, why, existed, err)
+	return existed, err
+}
+
+// remove deletes a session, whatever its version, and tells whether it was there.
+func (m *Manager) remove(ctx context.Context, rec Record) (existed bool, err error) {
+	ctx, cancel := m.storeContext(ctx)
 	defer cancel()
 	if m.carrier != nil && !rec.Horizon.IsZero() {
-		err = m.carrier.End(sctx, rec, math.MaxUint64)
+		err = m.carrier.End(ctx, rec, math.MaxUint64)
 		existed = err == nil
 		if errors.Is(err, ErrNotFound) {
 			err = nil
 		}
 	} else {
-		existed, err = m.store.Delete(sctx, rec.ID)
+		existed, err = m.store.Delete(ctx, rec.ID)
 	}
 	if err != nil && !errors.Is(err, ErrNotRevocable) {
 		return false, storeError("delete", err)
 	}
+	return existed, err
+}
+
+// ended reports what remove did.
+func (m *Manager) ended(ctx context.Context, rec Record, why Reason, existed bool, err error) {
 	// A logout that cannot be revoked has ended the session in this browser.
-	if existed || err != nil && why == ReasonLogout {
+	if existed || errors.Is(err, ErrNotRevocable) && why == ReasonLogout {
 		m.emit(ctx, Event{Kind: EventDestroyed, ID: rec.ID, User: rec.User, Reason: why})
 	}
-	return existed, err
 }
 
 // answer passes the sentinels that a verb may give, with what the store has to

@@ -110,9 +110,9 @@ type Config struct {
 	// in place of the handler's; Status tells the usual status code. It must
 	// not use the session. Default: a line of plain text.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
-	// OnEvent is told what happens, for metrics and audits. It runs inside
-	// the request, must be quick, and must not use the session. Default:
-	// none.
+	// OnEvent is told what has happened, for metrics and audits. It runs
+	// inside the request, or where the store sweeps; it must be quick, and must
+	// not use the session. Default: none.
 	OnEvent func(ctx context.Context, e Event)
 	// Logger receives the same: failures as errors and warnings, the rest as
 	// debug. Default: slog.Default.

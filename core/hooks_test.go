@@ -1,7 +1,9 @@
 package core_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/cookiestore"
 )
 
 // hooks of a manager that can be changed between requests.
@@ -279,4 +282,83 @@ func TestOutageIsNoRejection(t *testing.T) {
 	})
 	mustStatus(t, rec, 503)
 	mustBe(t, "times that OnRejected was asked", asked, 0)
+}
+
+// What OnEvent is told of has happened: if it panics then, the client learns of
+// it all the same. Fails if a method tells before it has noted what to send: who
+// logs in would lose the session, and a logout from a cookie-only store would be
+// lost.
+func TestOnEventPanics(t *testing.T) {
+	for _, tc := range []struct {
+		kind    core.EventKind
+		do      func(s *core.Session)
+		user    string
+		cookie  bool
+		empties bool
+	}{
+		{core.EventCreated, func(s *core.Session) { s.Set("k", 1) }, "", true, false}, // by who has no session
+		{core.EventSaved, func(s *core.Session) { s.Set("k", 2) }, "alice", true, false},
+		{core.EventLogin, func(s *core.Session) { s.Login("bob") }, "bob", true, false},
+		{core.EventRegenerated, func(s *core.Session) { s.Regenerate() }, "alice", true, false},
+		{core.EventDestroyed, func(s *core.Session) { s.Delete("k") }, "", false, true},
+		{core.EventDestroyed, func(s *core.Session) { s.Destroy() }, "", false, false},
+		{core.EventDestroyed, func(s *core.Session) { s.Login("bob"); s.Save(context.Background()); s.Destroy() }, "", false, false},
+		{core.EventDestroyed, func(s *core.Session) {
+			defer func() { recover(); s.MarkDirty() }() // as if it was still there
+			s.Destroy()
+		}, "", false, false},
+	} {
+		for name, store := range map[string]core.Store{"memory": nil, "cookie": cookiestore.New(cookiestore.Config{})} {
+			for _, inside := range []bool{false, true} {
+				var panicAt core.EventKind
+				w := newWorld(t, func(c *core.Config) {
+					if store != nil {
+						c.Store, c.Secrets = store, []core.Secret{core.GenerateSecret()}
+					}
+					c.OnEvent = func(_ context.Context, e core.Event) {
+						if e.Kind == panicAt {
+							panicAt = ""
+							panic("OnEvent")
+						}
+					}
+				})
+				c := w.client()
+				switch {
+				case tc.kind == core.EventCreated:
+				case tc.empties:
+					c.use(func(s *core.Session) { s.Set("k", 1) })
+				default:
+					c.use(func(s *core.Session) { s.Login("alice") })
+				}
+				panicAt = tc.kind
+				r, rec := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+				r.Header.Set("Cookie", c.cookie)
+				outside := func() (rescued any) {
+					defer func() { rescued = recover() }()
+					w.m.Serve(rec, r, func(rw http.ResponseWriter, r *http.Request) {
+						if inside {
+							defer func() { recover(); rw.WriteHeader(200) }()
+						}
+						tc.do(core.Get(r.Context()))
+						io.WriteString(rw, "x")
+					})
+					return nil
+				}
+				if rescued := outside(); rescued != nil {
+					mustBe[any](t, "panic", rescued, "OnEvent")
+					http.Error(rec, "sorry", 500)
+				}
+				if line, ok := sessionCookie(rec); ok {
+					c.cookie, _, _ = strings.Cut(line, ";")
+				}
+				mustBe(t, "OnEvent still to panic at", panicAt, "")
+				where := fmt.Sprintf("%s, %s, answered inside %v", tc.kind, name, inside)
+				mustBe(t, where+": user", c.user(), tc.user)
+				mustBe(t, where+": cookie", len(c.cookie) > len("__Host-session="), tc.cookie)
+				if store == nil {
+					mustBe(t, where+": records", w.count(), btoi(tc.cookie))
+				}
+			}
+		}
+	}
 }

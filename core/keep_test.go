@@ -225,10 +225,15 @@ func TestInitPanics(t *testing.T) {
 
 	broken = false
 	c.use(func(s *core.Session) { s.Set("k", "v") })
+	other := w.client()
+	other.use(func(s *core.Session) { s.Set("k", "v") })
 	broken = true
+	w.events()
 	c.use(func(s *core.Session) {
 		mustBe[any](t, "panic", try(func() { s.Destroy() }), "init")
 	})
 	mustBe(t, "cookie", c.cookie, "")
+	mustBe[any](t, "panic", try(func() { other.use(func(s *core.Session) { s.Clear() }) }), "init")
+	mustBe(t, "events", w.events(), "destroyed(logout), destroyed(emptied)")
 	mustBe(t, "records", w.count(), 0)
 }

@@ -307,7 +307,8 @@ func (s *Session) Destroy() error {
 	var notRevocable error
 	destroyed := false
 	for _, rec := range victims {
-		existed, err := s.m.end(s.ctx, rec, ReasonLogout)
+		existed, err := s.m.remove(s.ctx, rec)
+		defer s.m.ended(s.ctx, rec, ReasonLogout, existed, err) // last: OnEvent may panic
 		switch {
 		case errors.Is(err, ErrNotRevocable):
 			notRevocable, existed = ErrNotRevocable, true
