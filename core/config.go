@@ -92,9 +92,10 @@ type Config struct {
 	OnStart func(r *http.Request, s *Session) error
 	// OnEnd runs once, before the changes are saved: just before the first
 	// byte of the response, or when the handler has returned. What it sets
-	// is saved too. It does not run if the changes are to be discarded. After
-	// an error nothing is saved and OnError answers. The errors of OnStart and
-	// OnEnd are what Session.Err returns. Default: none.
+	// is saved too. It does not run if the changes are to be discarded, or if
+	// Session.Err is set. After an error of its own nothing is saved and
+	// OnError answers. The errors of OnStart and OnEnd are what Session.Err
+	// returns. Default: none.
 	OnEnd func(r *http.Request, s *Session) error
 	// OnRejected may answer a request whose cookie was not accepted, with
 	// 401 for instance, and reports whether it did; the handler is then left
