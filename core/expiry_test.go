@@ -139,8 +139,20 @@ func TestFailedTouchIsNoFailure(t *testing.T) {
 	mustBe(t, "calls of the next request", w.store.took(), "load touch")
 }
 
+// Features P22, W22 and F21. Fails if next() leaves out a limit that the
+// session was given, at its beginning or later.
 func TestLimitsOfOneSession(t *testing.T) {
 	w := newWorld(t)
+	short, usual := w.client(), w.client()
+	short.use(func(s *core.Session) { s.Login("u"); s.SetExpiry(w.clock.Now().Add(10 * time.Minute)) })
+	usual.use(func(s *core.Session) { s.Login("u") })
+	for range 10 { // busy all the time
+		mustBe(t, "user", short.user(), "u")
+		w.clock.Advance(time.Minute)
+	}
+	mustBe(t, "user after the lifetime it was begun with", short.user(), "")
+	mustBe(t, "user of the other session", usual.user(), "u")
+
 	c, d := w.client(), w.client()
 	c.use(func(s *core.Session) { s.Login("u"); s.SetIdleTimeout(time.Minute) })
 	d.use(func(s *core.Session) { s.Login("u") })
