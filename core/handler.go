@@ -183,6 +183,12 @@ func (e *exchange) writeHeader() {
 // fail writes the error page in place of the handler's answer.
 func (e *exchange) fail(err error) {
 	e.failure = err
+	answered := false
+	defer func() {
+		if !answered { // a hook panicked: without a status this would be a 200
+			e.inner.WriteHeader(http.StatusInternalServerError)
+		}
+	}()
 	if !errors.Is(err, ErrGone) && err != e.session.loadErr { // those were told already
 		e.session.m.emit(e.outer.Context(), Event{Kind: EventCommitFailed, ID: e.session.id(), Err: err})
 	}
@@ -194,6 +200,7 @@ func (e *exchange) fail(err error) {
 	}
 	h["Cache-Control"] = []string{"no-store"}
 	e.session.m.onError(e.inner, &e.request, err)
+	answered = true
 }
 
 // end runs when the handler has returned or panicked.

@@ -362,3 +362,33 @@ func TestOnEventPanics(t *testing.T) {
 		}
 	}
 }
+
+// Promise 6: if nothing was saved and the error page could not be written either,
+// the client sees no success. Fails if a handler that answers the panic is left
+// with a 200, because the session's failure keeps its own answer back.
+func TestOnErrorPanics(t *testing.T) {
+	for _, who := range []string{"OnError", "OnEvent"} {
+		w := newWorld(t, func(c *core.Config) {
+			if who == "OnError" {
+				c.OnError = func(http.ResponseWriter, *http.Request, error) { panic(who) }
+				return
+			}
+			c.OnEvent = func(_ context.Context, e core.Event) {
+				if e.Kind == core.EventCommitFailed {
+					panic(who)
+				}
+			}
+		})
+		w.store.interfere(func(string) error { return errors.New("down") })
+		rec := w.client().do(func(s *core.Session, rw http.ResponseWriter, _ *http.Request) {
+			s.Set("k", "v")
+			defer func() {
+				mustBe[any](t, "panic", recover(), who)
+				http.Error(rw, "sorry", 500)
+			}()
+			io.WriteString(rw, "saved")
+		})
+		mustStatus(t, rec, 500)
+		noCookie(t, rec)
+	}
+}
