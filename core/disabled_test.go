@@ -42,4 +42,19 @@ func TestDisabled(t *testing.T) {
 	if ok, err := m.HasSession(t.Context(), r); ok || err != nil {
 		t.Errorf("HasSession: %v, %v", ok, err)
 	}
+
+	// A program that looks after its sessions finds none, which is no failure.
+	ctx := t.Context()
+	if n, err := m.RevokeUser(ctx, "alice"); n != 0 || err != nil {
+		t.Errorf("RevokeUser: %d, %v", n, err)
+	}
+	if all, err := m.UserSessions(ctx, "alice"); len(all) != 0 || err != nil {
+		t.Errorf("UserSessions: %v, %v", all, err)
+	}
+	for info, err := range m.Sessions(ctx) {
+		t.Errorf("Sessions: %v, %v", info, err)
+	}
+	if n, err := m.Count(ctx); n != 0 || err != nil {
+		t.Errorf("Count: %d, %v", n, err)
+	}
 }

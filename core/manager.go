@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -127,8 +128,8 @@ func MustNew(cfg Config) *Manager {
 }
 
 // Disabled returns a manager that keeps nothing: sessions can be used, but are
-// empty at every request, store nothing and send no cookie. For tests, and for
-// programs that run with sessions turned off.
+// empty at every request, store nothing and send no cookie; its lists are empty
+// too. For tests, and for programs that run with sessions turned off.
 func Disabled() *Manager {
 	m := MustNew(Config{Store: nowhere{}})
 	m.disabled = true
@@ -143,8 +144,13 @@ func (nowhere) Create(context.Context, Record) error                  { return E
 func (nowhere) Update(context.Context, Record) error                  { return ErrNotFound }
 func (nowhere) Touch(context.Context, ID, time.Time, time.Time) error { return ErrNotFound }
 func (nowhere) Delete(context.Context, ID) (existed bool, err error)  { return false, nil }
-func (nowhere) ProcessLocal()                                         {}
-func (nowhere) NonBlocking() bool                                     { return true }
+func (nowhere) ListUser(context.Context, string) ([]Record, error)    { return nil, nil }
+func (nowhere) List(context.Context) iter.Seq2[Record, error] {
+	return func(func(Record, error) bool) {}
+}
+func (nowhere) Count(context.Context) (int, error) { return 0, nil }
+func (nowhere) ProcessLocal()                      {}
+func (nowhere) NonBlocking() bool                  { return true }
 
 // Store returns the store, for its own administration.
 func (m *Manager) Store() Store { return m.store }
