@@ -282,7 +282,9 @@ func (m *Manager) sweep(ctx context.Context, from, to time.Time) (int, error) {
 
 // Check reports what keeps the store from working: a schema that lacks
 // something, a server that is too old or set up to lose sessions. It changes
-// nothing. A store that has nothing to check is fit.
+// nothing. A store that has nothing to check is fit. The error is the store's
+// own, as those of Migrate and Drop are: to try again later may not help, so it
+// is not [ErrUnavailable].
 func (m *Manager) Check(ctx context.Context) error {
 	if c, ok := power[Checker](m.store); ok {
 		return c.Check(ctx)

@@ -88,7 +88,7 @@ func TestAllocations(t *testing.T) {
 		"S3":  {2, 2},
 		"S4":  {3, 3},
 		"S4u": {5, 5},
-		"S5":  {10, 10},
+		"S5":  {6, 6},
 		"S6":  {2, 2},
 	}
 	for _, sc := range scenarios {
@@ -96,6 +96,9 @@ func TestAllocations(t *testing.T) {
 		fmt.Sscan(sc.name, &id)
 		for i, sealer := range []func(core.SealConfig) (core.Sealer, error){core.SecureCookie, core.AESGCM} {
 			serve := sc.request(t, sealer)
+			for range 3000 { // until the store's tables seldom grow
+				serve()
+			}
 			got := testing.AllocsPerRun(200, serve)
 			if got > most[id][i] {
 				t.Errorf("%s, %s: %v allocations, at most %v", sc.name, []string{"SecureCookie", "AESGCM"}[i], got, most[id][i])

@@ -23,8 +23,9 @@ var (
 	// but a copy of its cookie would still be accepted until it expires:
 	// the cookie-only store has no revocation list. Not sticky.
 	ErrNotRevocable = errors.New("sessions: the cookie was cleared, but a copy of it stays valid until it expires; give the cookie store a revocation list")
-	// ErrUnavailable wraps every failure of a store, so that an error page
-	// can tell "try again later" from a programming mistake.
+	// ErrUnavailable wraps every failure of a store to keep or to find
+	// sessions, so that an error page can tell "try again later" from a
+	// programming mistake.
 	ErrUnavailable = errors.New("sessions: the session store failed, try again later")
 	// ErrLockTimeout means that in exclusive mode another request held the
 	// session for longer than Config.LockTimeout.

@@ -178,28 +178,25 @@ func (s *Session) LoginAt() time.Time {
 // time while there is nothing to store.
 func (s *Session) ExpiresAt() time.Time {
 	defer s.lock()()
-	if !s.use(false) {
-		return time.Time{}
-	}
-	next := s.next()
-	if !s.found && !s.keeps(&next) {
-		return time.Time{}
-	}
-	return next.ExpiresAt
+	return s.planned().ExpiresAt
 }
 
 // Deadline returns the absolute limit: when the session ends however busy it
 // is. The zero time while there is nothing to store.
 func (s *Session) Deadline() time.Time {
 	defer s.lock()()
+	return s.planned().Deadline
+}
+
+// planned is the record as it would be stored now, or the zero one.
+func (s *Session) planned() (next Record) {
 	if !s.use(false) {
-		return time.Time{}
+		return Record{}
 	}
-	next := s.next()
-	if !s.found && !s.keeps(&next) {
-		return time.Time{}
+	if next = s.next(); !s.found && !s.keeps(&next) {
+		return Record{}
 	}
-	return next.Deadline
+	return next
 }
 
 // IdleTimeout returns the session's idle limit.
