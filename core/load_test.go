@@ -1,7 +1,9 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -347,17 +349,50 @@ func TestDeadCookieIsLeftAlone(t *testing.T) {
 	mustBe(t, "Exists", fmt.Sprint(ok, err), "false <nil>")
 }
 
-// Security A7: what the store has does not open a session.
+// overheard is a sealer that keeps what it seals.
+type overheard struct {
+	core.Sealer
+	tokens *[][]byte
+}
+
+func (o overheard) Seal(dst, plain []byte) ([]byte, error) {
+	*o.tokens = append(*o.tokens, bytes.Clone(plain))
+	return o.Sealer.Seal(dst, plain)
+}
+
+// Security A7, flaw B22: what the store has does not open a session. Fails if a
+// record holds the proof, or a part of it, instead of its hash.
 func TestStoreDumpIsNoCredential(t *testing.T) {
-	w := newWorld(t)
+	var tokens [][]byte
+	w := newWorld(t, func(c *core.Config) {
+		c.RotationGrace = 10 * time.Second // so that a record has two proofs
+		c.Sealer = func(cfg core.SealConfig) (core.Sealer, error) {
+			inner, err := core.SecureCookie(cfg)
+			return overheard{inner, &tokens}, err
+		}
+	})
 	c := w.client()
 	c.use(func(s *core.Session) { s.Login("u") })
-	lister := w.store.Store.(core.Lister)
-	for rec, err := range lister.List(context.Background()) {
+	c.use(func(s *core.Session) { s.Regenerate() })
+	if len(tokens) != 2 || len(tokens[1]) != 32 {
+		t.Fatalf("%d tokens were sealed", len(tokens))
+	}
+	n := 0
+	for rec, err := range w.store.Store.(core.Lister).List(context.Background()) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		n++
+		mustBe(t, "kept of the proof", rec.Proof, sha256.Sum256(tokens[1][16:]))
+		mustBe(t, "kept of the proof before", rec.Previous, sha256.Sum256(tokens[0][16:]))
 		dump, _ := rec.MarshalBinary()
+		for _, token := range tokens {
+			for i := 16; i+4 <= len(token); i++ {
+				if bytes.Contains(dump, token[i:i+4]) {
+					t.Error("the store holds a part of the proof")
+				}
+			}
+		}
 		for _, form := range []string{rec.ID.String(), fmt.Sprintf("%x", rec.Proof), string(dump)} {
 			w.send("__Host-session="+form, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
 				mustBe(t, "user", s.User(), "")
@@ -367,6 +402,7 @@ func TestStoreDumpIsNoCredential(t *testing.T) {
 			}
 		}
 	}
+	mustBe(t, "records", n, 1)
 }
 
 func TestStoreFailureIsNotLogout(t *testing.T) {
