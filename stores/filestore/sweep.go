@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -16,20 +17,20 @@ import (
 // It looks into every record, but holds up only requests for one that it
 // removes, and for no longer than that takes. What it cannot read it leaves for
 // the next time; the error tells the first. If ctx ends, it stops with its
-// error.
+// error. It begins anywhere, so that sweeps which all end early get everywhere too.
 //
 // It also clears away what killed processes left: half-written files, locks,
 // and users' entries without a record. It makes entries that are missing, and
 // removes files that were moved aside a week ago.
 func (s *Store) Sweep(ctx context.Context, from, to time.Time) (removed int, err error) {
 	p := pass{store: s, ctx: ctx, from: from, to: to}
-	for i := range buckets {
-		p.dir(s.disk.records, bucketName(byte(i)), p.record)
-	}
-	for i := range buckets {
-		p.dir(s.disk.users, bucketName(byte(i)), p.entry)
-	}
+	first := rand.IntN(buckets)
 	p.dir(s.disk.locks, ".", p.lock)
+	for i := range buckets {
+		bucket := bucketName(byte(first + i))
+		p.dir(s.disk.records, bucket, p.record)
+		p.dir(s.disk.users, bucket, p.entry)
+	}
 	return p.removed, p.err
 }
 

@@ -1,6 +1,8 @@
 package filestore
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -247,4 +249,40 @@ func TestThousandsOfSessions(t *testing.T) {
 	if len(bob) != want {
 		t.Errorf("ListUser: %d, want %d", len(bob), want)
 	}
+}
+
+// hasty is a context that ends after so many looks at it.
+type hasty struct {
+	context.Context
+	left int
+}
+
+func (h *hasty) Err() error {
+	if h.left--; h.left < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// Who sweeps a little at a time gets everywhere in the end, even where a sweep
+// never has the time for all. Fails if every sweep begins at the same place.
+func TestShortSweepsGetEverywhere(t *testing.T) {
+	f := newFixture(t)
+	s := f.open()
+	for range 3 { // wherever it is
+		r := f.create(s, "ann")
+		f.must(os.Remove(filepath.Join(f.dir, "records", recordName(r.ID)))) // its entry is left over
+	}
+	f.create(s, "")
+	f.clock.Advance(2 * time.Hour)
+	for range 5000 {
+		_, err := s.Sweep(&hasty{f.ctx, 40}, time.Time{}, f.clock.Now())
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("a sweep that was cut short: %v", err)
+		}
+		if left := f.leftovers(); left == nil {
+			return
+		}
+	}
+	t.Errorf("left over: %v", f.leftovers())
 }
