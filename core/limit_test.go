@@ -42,6 +42,16 @@ func TestMaxPerUser(t *testing.T) {
 	mustBe(t, "user", clients[3].user(), "")
 	mustBe(t, "user", clients[2].user(), "alice")
 
+	// Who had a session before the login counts like everybody else.
+	w.clock.Advance(time.Second)
+	w.events()
+	before := w.client()
+	before.use(func(s *core.Session) { s.Set("cart", 1) })
+	before.use(func(s *core.Session) { s.Login("alice") })
+	mustBe(t, "user", before.user(), "alice")
+	mustBe(t, "user", clients[2].user(), "")
+	mustBe(t, "events", strings.Count(w.events(), "destroyed(limit)"), 1)
+
 	// Two logins in one moment: the earlier one ends.
 	first, second := w.client(), w.client()
 	for range 2 {

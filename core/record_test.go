@@ -162,11 +162,28 @@ func TestID(t *testing.T) {
 	}
 }
 
+// Feature B1. Fails if a part of the token is not drawn, or drawn twice.
 func TestTokensDiffer(t *testing.T) {
 	id := newID()
 	a, b := newToken(id), newToken(id)
 	ha, hb := a.hash(), b.hash()
 	if a == b || a.id() != id || !a.proves(&ha) || a.proves(&hb) || b.proves(&ha) {
 		t.Error("a token must prove itself and nothing else")
+	}
+	// Random in each of its bytes.
+	var values [32]map[byte]bool
+	for range 1000 {
+		tok := newToken(newID())
+		for i, b := range tok {
+			if values[i] == nil {
+				values[i] = map[byte]bool{}
+			}
+			values[i][b] = true
+		}
+	}
+	for i, m := range values {
+		if len(m) < 200 { // of 256, 251 are expected
+			t.Errorf("byte %d of a token takes only %d values", i, len(m))
+		}
 	}
 }
