@@ -180,6 +180,15 @@ func (e *exchange) writeHeader() {
 	h["Set-Cookie"] = append(old, line)
 }
 
+// stay is for a connection that could not be hijacked: there is a header to come.
+func (e *exchange) stay() {
+	s := &e.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.hijacked = false
+	e.writeHeader()
+}
+
 // fail writes the error page in place of the handler's answer.
 func (e *exchange) fail(err error) {
 	e.failure = err

@@ -58,7 +58,11 @@ func (w writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err := w.begin(http.StatusSwitchingProtocols); err != nil {
 		return nil, nil, err
 	}
-	return http.NewResponseController(w.inner).Hijack()
+	conn, buf, err := http.NewResponseController(w.inner).Hijack()
+	if err != nil && w.hijacked {
+		w.stay()
+	}
+	return conn, buf, err
 }
 
 func (w writer) readFrom(r io.Reader) (int64, error) {

@@ -445,3 +445,27 @@ func TestOneSetCookie(t *testing.T) {
 	mustBe(t, "value", c.get("b"), any(int64(1)))
 	mustBe(t, "records", w.count(), 1)
 }
+
+// A connection that could not be hijacked still takes a header. Fails if hijack
+// leaves that without what the session has to say: the browser would keep the
+// cookie of a session that ended.
+func TestHijackThatFails(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", "v") })
+	r, rec := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	r.Header.Set("Cookie", c.cookie)
+	w.m.Serve(struct {
+		http.ResponseWriter
+		hijacker
+	}{rec, hijacker{}}, r, func(rw http.ResponseWriter, r *http.Request) {
+		core.Get(r.Context()).Destroy()
+		_, _, err := rw.(http.Hijacker).Hijack()
+		http.Error(rw, err.Error(), http.StatusNotImplemented)
+	})
+	mustStatus(t, rec, http.StatusNotImplemented)
+	if line, _ := sessionCookie(rec); !strings.Contains(line, "Max-Age=0") {
+		t.Errorf("Set-Cookie %q", line)
+	}
+	mustBe(t, "Vary", rec.Result().Header.Get("Vary"), "Cookie")
+}
