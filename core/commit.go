@@ -459,18 +459,29 @@ func (s *Session) reload() error {
 	if s.unlock != nil && len(s.ops) > 0 && !bytes.Equal(rec.Values, s.rec.Values) {
 		return ErrConflict
 	}
-	stood, changes := s.rec, s.changes
+	stood, done := s.rec, false
+	defer func() {
+		if !done {
+			s.rec = stood
+		}
+	}()
 	s.rec = rec
-	if err := s.replay(false); err != nil {
-		s.rec, s.changes = stood, changes // half of the changes must not pass at the next Save
-		return err
-	}
-	return nil
+	err = s.replay(false)
+	done = err == nil
+	return err
 }
 
 // replay performs the operations again. A value that this request popped and
-// that is no longer there went to another.
+// that is no longer there went to another. After an error, or a panic of a
+// function of Key.Update, the changes are as before: half of them must not pass at
+// the next Save.
 func (s *Session) replay(lenient bool) error {
+	stood, done := s.changes, false
+	defer func() {
+		if !done {
+			s.changes = stood
+		}
+	}()
 	s.changes = nil
 	for _, o := range s.ops {
 		err := s.perform(o)
@@ -491,6 +502,7 @@ func (s *Session) replay(lenient bool) error {
 		now, had := s.raw(l.name)
 		l.stale = !had || !bytes.Equal(now, l.data)
 	}
+	done = true
 	return nil
 }
 

@@ -835,3 +835,49 @@ func TestExclusiveLogoutNeedsNoTurn(t *testing.T) {
 		mustBe(t, "user after hanging up", c.user(), "")
 	}
 }
+
+// Promises 3 and 5: a function of Update that panics when it runs again leaves
+// nothing half done: the next Save stores everything or nothing. Fails if reload
+// leaves the fresh record, or replay the first of the changes.
+func TestUpdateThatPanicsAtTheReplay(t *testing.T) {
+	first, count := core.NewKey[string]("first"), core.NewKey[int]("count")
+	w := newWorld(t)
+	c := w.client()
+	for _, login := range []bool{false, true} {
+		c.use(func(s *core.Session) { s.Clear(); s.Set("old", true) })
+		runs := 0
+		slow := w.slow(c.cookie, func(s *core.Session) {
+			first.Set(s, "a")
+			count.Update(s, func(n int) int {
+				if runs++; runs == 2 {
+					panic("replay")
+				}
+				return n + 1
+			})
+			if login {
+				s.Login("bob")
+			}
+			func() {
+				defer func() { mustBe[any](t, "panic", recover(), "replay") }()
+				s.Save(t.Context())
+			}()
+		})
+		other := *c
+		other.use(func(s *core.Session) {
+			count.Set(s, 10)
+			if login {
+				s.Login("alice")
+			}
+		})
+		want, rec := 11, slow()
+		mustStatus(t, rec, 200)
+		if line, ok := sessionCookie(rec); ok {
+			c.cookie, _, _ = strings.Cut(line, ";")
+			want = 1 // of a session of its own
+		}
+		c.use(func(s *core.Session) {
+			mustBe(t, "what came before", first.GetOr(s, ""), "a")
+			mustBe(t, "the count", count.GetOr(s, 0), want)
+		})
+	}
+}
