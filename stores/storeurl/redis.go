@@ -59,6 +59,9 @@ func (l *location) redis() (opt rueidis.ClientOption, err error) {
 		}
 	}
 	for _, addr := range append([]string{l.host}, l.own["addr"]...) {
+		if strings.Contains(addr, "@") {
+			return opt, refuse("parameter addr is a host, and perhaps a port; the user and the password of the URL are for all")
+		}
 		opt.InitAddress = append(opt.InitAddress, withPort(addr, redisPort))
 	}
 	if socket := l.text("socket"); socket != "" {
