@@ -225,8 +225,8 @@ type Migrator interface {
 
 // NonBlocking is a [Store] whose calls never wait for anything but a mutex.
 // The manager then spends no timer on them, and the context that they are given
-// may have ended already, which must stop none of them. This power is never taken from a
-// wrapped store.
+// may have ended already, which must stop none of them. This power is never
+// taken from a wrapped store.
 type NonBlocking interface {
 	// NonBlocking reports whether that is so, with the configuration at hand.
 	NonBlocking() bool
