@@ -504,14 +504,17 @@ func (s *Session) dispose() {
 	if s.unlock != nil {
 		s.unlock()
 	}
-	s.discard()
 	s.state = nil
-	*st = state{ops: st.ops, changes: st.changes} // nothing of this client is left to the next
+	*st = state{ops: emptied(st.ops), changes: emptied(st.changes)} // nothing of this client is left to the next
 	states.Put(st)
 }
 
 // emptied returns the room of a list, if there is not too much of it to keep.
+// Lists become shorter in no other way, so behind an empty one is nothing.
 func emptied[T any](list []T) []T {
+	if len(list) == 0 {
+		return list
+	}
 	if cap(list) > 16 {
 		return nil
 	}
