@@ -96,7 +96,7 @@ func TestAllocations(t *testing.T) {
 		fmt.Sscan(sc.name, &id)
 		for i, sealer := range []func(core.SealConfig) (core.Sealer, error){core.SecureCookie, core.AESGCM} {
 			serve := sc.request(t, sealer)
-			for range 3000 { // until the store's tables seldom grow
+			for range 5000 { // where the tables of the store seldom grow
 				serve()
 			}
 			got := testing.AllocsPerRun(200, serve)
