@@ -69,8 +69,11 @@ type Event struct {
 // level is how loud an event is in the log. Only what an operator must act on
 // is louder than debug.
 func (e Event) level() slog.Level {
-	if errors.Is(e.Err, ErrTooManySessions) {
-		return slog.LevelDebug // an answer to the user
+	switch {
+	case errors.Is(e.Err, ErrTooManySessions): // an answer to the user
+		return slog.LevelDebug
+	case errors.Is(e.Err, ErrLockTimeout) && errors.Is(e.Err, context.Canceled): // nobody waits for one any more
+		return slog.LevelDebug
 	}
 	switch e.Kind {
 	case EventCommitFailed, EventLoadFailed:

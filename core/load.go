@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -295,6 +296,9 @@ func (s *Session) acquire() error {
 	if err != nil {
 		if ctx.Err() != nil {
 			s.rivals = []Record{s.rec} // a logout needs no turn
+			if gone := s.ctx.Err(); gone != nil {
+				return fmt.Errorf("%w: %w", ErrLockTimeout, gone)
+			}
 			return ErrLockTimeout
 		}
 		return storeError("lock", err)

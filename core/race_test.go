@@ -1,10 +1,12 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -389,7 +391,10 @@ func TestGoroutinesOfOneRequest(t *testing.T) {
 func TestExclusive(t *testing.T) { synctest.Test(t, testExclusive) }
 
 func testExclusive(t *testing.T) {
-	w := newWorld(t, func(c *core.Config) { c.Exclusive = true; c.LockTimeout = 50 * time.Millisecond })
+	var log bytes.Buffer
+	w := newWorld(t, func(c *core.Config) {
+		c.Exclusive, c.LockTimeout, c.Logger = true, 50*time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+	})
 	c := w.client()
 	c.use(func(s *core.Session) { s.Set("n", int64(0)) })
 	w.events()
@@ -408,24 +413,27 @@ func testExclusive(t *testing.T) {
 		t.Errorf("events %s: requests overlapped", got)
 	}
 
-	// A wait ends with the limit, or when the client hangs up.
+	// A wait ends with the limit, or when the client hangs up, which alarms
+	// nobody.
 	hold := w.slow(c.cookie, func(*core.Session) {})
-	for _, want := range []time.Duration{50 * time.Millisecond, 10 * time.Millisecond} {
-		ctx, hangUp := context.WithTimeout(t.Context(), want)
-		if want == 50*time.Millisecond {
-			ctx, hangUp = context.WithCancel(t.Context())
-		}
+	for _, tc := range []struct {
+		hangUp, wait time.Duration
+		alarms       int
+	}{{time.Minute, 50 * time.Millisecond, 1}, {10 * time.Millisecond, 10 * time.Millisecond, 0}} {
+		ctx, hangUp := context.WithCancel(t.Context())
+		defer time.AfterFunc(tc.hangUp, hangUp).Stop()
 		r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 		r.Header.Set("Cookie", c.cookie)
 		begun := time.Now()
+		log.Reset()
 		mustStatus(t, w.visit(r, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
 			s.User()
-			mustBe(t, "waited", time.Since(begun), want)
+			mustBe(t, "waited", time.Since(begun), tc.wait)
 			if !errors.Is(s.Err(), core.ErrLockTimeout) {
 				t.Errorf("Err %v", s.Err())
 			}
 		}), 503)
-		hangUp()
+		mustBe(t, "alarms", strings.Count(log.String(), "level=ERROR"), tc.alarms)
 	}
 	mustStatus(t, hold(), 200)
 

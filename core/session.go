@@ -294,7 +294,7 @@ func (s *Session) Destroy() error {
 		return s.late(ErrEnded)
 	}
 	s.load()
-	if s.loadErr != nil && s.loadErr != ErrLockTimeout {
+	if s.loadErr != nil && !errors.Is(s.loadErr, ErrLockTimeout) {
 		return s.loadErr
 	}
 	victims := s.rivals
