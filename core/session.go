@@ -505,7 +505,9 @@ func (s *Session) dispose() {
 		s.unlock()
 	}
 	s.state = nil
-	*st = state{ops: emptied(st.ops), changes: emptied(st.changes)} // nothing of this client is left to the next
+	ops, changes := emptied(st.ops), emptied(st.changes)
+	*st = state{} // nothing of this client is left to the next
+	st.ops, st.changes = ops, changes
 	states.Put(st)
 }
 
