@@ -214,19 +214,12 @@ func (e *exchange) fail(err error) {
 
 // end runs when the handler has returned or panicked.
 func (e *exchange) end() {
-	s := &e.session
 	defer e.close() // whatever the hooks of the application do
-	if !e.returned {
+	switch {
+	case !e.returned:
 		e.abort()
-		return
-	}
-	if !e.begun {
+	case !e.begun:
 		e.beginAtEnd()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e.failure == nil && !e.failed && s.loaded && s.loadErr == nil && (s.err != nil || len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
-		e.finish()
 	}
 }
 
@@ -234,6 +227,7 @@ func (e *exchange) end() {
 func (e *exchange) beginAtEnd() {
 	defer func() {
 		if !e.begun { // a hook or a store panicked
+			e.returned = false
 			e.abort()
 		}
 	}()
@@ -253,11 +247,21 @@ func (e *exchange) abort() {
 	}
 }
 
-// close makes the session useless and gives back what the request held.
+// close saves what was changed after the response began, and ends the session.
 func (e *exchange) close() {
 	s := &e.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer e.release()
+	if e.returned && e.failure == nil && !e.failed && s.loaded && s.loadErr == nil && (s.err != nil || len(s.ops) > 0 || len(s.lives) > 0 || s.force || s.limits != (limits{})) {
+		e.finish()
+	}
+}
+
+// release makes the session useless and gives back what the request held. mu
+// is held.
+func (e *exchange) release() {
+	s := &e.session
 	s.phase = ended
 	s.dispose()
 	// A ServeMux inside tells the pattern to the copy; logs outside want it.

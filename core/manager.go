@@ -171,7 +171,8 @@ func (m *Manager) Close() error {
 func (m *Manager) String() string   { return "sessions.Manager(" + m.cookie.Name + ")" }
 func (m *Manager) GoString() string { return m.String() }
 
-func (m *Manager) now() time.Time { return instant(m.clock()) }
+// now is the time to the resolution that records keep.
+func (m *Manager) now() time.Time { return time.UnixMilli(m.clock().UnixMilli()).UTC() }
 
 // storeContext bounds a call of the store: the client hanging up must not
 // skip a logout, but a store that hangs must not hold the request for ever.

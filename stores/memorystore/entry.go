@@ -87,28 +87,24 @@ func (e *entry) set(rec *core.Record) {
 }
 
 // record is the entry as it is now.
-func (e *entry) record() core.Record {
-	rec := core.Record{
-		ID:          e.id,
-		Version:     e.version,
-		Generation:  e.generation,
-		Proof:       e.proof,
-		User:        e.user,
-		CreatedAt:   instant(e.created),
-		LoginAt:     instant(e.login),
-		LastAccess:  instant(e.access),
-		ExpiresAt:   instant(e.expires),
-		IdleTimeout: e.idle,
-		Deadline:    instant(e.deadline),
-		Horizon:     instant(e.horizon),
-		Persistent:  e.persistent,
-		Requests:    e.requests,
-		Values:      e.values,
-	}
+func (e *entry) record() (rec core.Record) {
+	e.fill(&rec)
+	return rec
+}
+
+// fill is record without a copy of it. rec is the zero one.
+func (e *entry) fill(rec *core.Record) {
+	rec.ID, rec.Version, rec.Generation = e.id, e.version, e.generation
+	rec.Proof = e.proof
 	if e.previous != nil {
 		rec.Previous, rec.PreviousUntil = e.previous.proof, instant(e.previous.until)
 	}
-	return rec
+	rec.User, rec.LoginAt = e.user, instant(e.login)
+	rec.CreatedAt, rec.LastAccess, rec.ExpiresAt = instant(e.created), instant(e.access), instant(e.expires)
+	rec.IdleTimeout = e.idle
+	rec.Deadline, rec.Horizon = instant(e.deadline), instant(e.horizon)
+	rec.Persistent, rec.Requests = e.persistent, e.requests
+	rec.Values = e.values
 }
 
 // instant is the inverse of Time.UnixMilli, the zero time included.

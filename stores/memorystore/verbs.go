@@ -9,16 +9,16 @@ import (
 
 // Load returns the live record of id, without allocating. [core.ErrNotFound],
 // or [core.ErrExpired] until the record is swept.
-func (s *Store) Load(_ context.Context, id core.ID) (core.Record, error) {
+func (s *Store) Load(_ context.Context, id core.ID) (rec core.Record, err error) {
 	now := s.now()
 	sh := s.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e, _, err := sh.find(id, now)
-	if err != nil {
-		return core.Record{}, err
+	if err == nil {
+		e.fill(&rec)
 	}
-	return e.record(), nil
+	return rec, err
 }
 
 // Create stores a record under an ID that no live record has:
