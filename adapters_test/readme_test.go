@@ -146,3 +146,33 @@ func TestNamesInDocs(t *testing.T) {
 		t.Errorf("only %d mentions found: the pattern has stopped matching", n)
 	}
 }
+
+// TestFiguresOfREADME requires the ratios of the README to be those of the last
+// measurement, rounded down.
+func TestFiguresOfREADME(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured := func(line string) string {
+		m := regexp.MustCompile(regexp.QuoteMeta(line) + ` \| [^|]* \| ([0-9]+)`).FindSubmatch(page)
+		if m == nil {
+			t.Fatalf("docs/performance.md has no %q", line)
+		}
+		return string(m[1])
+	}
+	text := strings.Join(strings.Fields(string(readme)), " ")
+	for _, want := range []string{
+		measured("S3, default, against scs") + " to " + measured("S3, lean, against scs") + " times as fast as with scs",
+		measured("S3, default, against gorilla (signed)") + " to " + measured("S3, lean, against gorilla (signed)") + " times as with the cookie of gorilla/sessions",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("README.md does not say %q", want)
+		}
+	}
+}
