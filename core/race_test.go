@@ -809,6 +809,10 @@ func TestAdministration(t *testing.T) {
 // Promise 4, security H17: a logout needs no turn. Fails if Destroy gives up
 // where the wait for one is over.
 func TestExclusiveLogoutNeedsNoTurn(t *testing.T) {
+	synctest.Test(t, testExclusiveLogoutNeedsNoTurn)
+}
+
+func testExclusiveLogoutNeedsNoTurn(t *testing.T) {
 	for _, first := range []string{"nothing", "the user"} {
 		w := newWorld(t, func(c *core.Config) { c.Exclusive, c.LockTimeout = true, time.Millisecond })
 		c := w.client()
