@@ -170,7 +170,7 @@ func goals(sessions int) []goal {
 				versus("S5", "echo4", "echo-contrib-cookie", "echo-contrib, cookie", defaultCookie, leanCookie, 2.2, 4),
 				[]test{overChi("echo4"), overChi("echo5")})},
 		{area: "HTTP", want: "S3 with the memory store: at least 80% (lean) and 65% (default) of the bare server's requests per second",
-			why: "The client runs on the same two cores, so its work counts on both sides, and the figure differs from run to run by more than any other here. Of what a request takes, most is the kernel and net/http; the rest is S3 as above.",
+			why: "Of what S3 adds to a request over loopback, half is the layer itself, as above; the rest is what every session costs a server, a Cookie header to read and a Vary header to write, and the collector's work for both. The loader is at its limit with the bare server and with S1, so that those could be faster still. The figure differs from run to run by more than any other here.",
 			tests: []test{
 				{"S3, lean, of bare chi", func(r *results) estimate {
 					return r.ratio("HTTP/S3/chi/"+leanMemory, "HTTP/S3/chi/bare", "req/s")
