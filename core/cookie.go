@@ -19,9 +19,9 @@ type CookieConfig struct {
 	// missing "/" at the end is added, so that /q does not cover /qux.
 	// Default: "/" for a Name that begins with __Host-, as the default one
 	// does, since browsers demand it; with another Name it is where the
-	// handler is mounted: what http.StripPrefix took off before the
-	// middleware. Routers do not tell a middleware which group it is in: set
-	// Path there.
+	// middleware is mounted: what http.StripPrefix took off before it, and
+	// the sub-router of chi that uses it. Other routers do not tell a
+	// middleware which group it is in: their adapters have NewAt.
 	Path string
 	// Domain, to share the cookie with subdomains. Default: none, so only
 	// this very host receives it.
@@ -128,22 +128,46 @@ func badAttributeByte(v string) (b byte, found bool) {
 	return 0, false
 }
 
-// mountPath is where a handler is mounted: what http.StripPrefix took off the
-// path that was asked for, with a slash at the end.
-func mountPath(r *http.Request) string {
+// mountPath is where a handler is mounted, with a slash at the end: what
+// http.StripPrefix took off the path that was asked for, and so many segments
+// of what is left as a framework has taken.
+func mountPath(r *http.Request, depth func(*http.Request) int) string {
+	here := r.URL.EscapedPath()
 	asked, _, _ := strings.Cut(r.RequestURI, "?")
 	if i := strings.Index(asked, "://"); i > 0 { // a proxy asks by the whole URL
 		asked = asked[i+len("://"):]
 		asked = asked[max(strings.IndexByte(asked, '/'), 0):]
 	}
-	prefix, ok := strings.CutSuffix(asked, r.URL.EscapedPath())
-	if !ok || prefix == "" || prefix[0] != '/' {
-		return "/"
+	prefix, ok := strings.CutSuffix(asked, here)
+	if !ok || prefix != "" && prefix[0] != '/' {
+		prefix = ""
+	}
+	prefix = strings.TrimRight(prefix, "/")
+	if depth != nil {
+		prefix += leading(here, depth(r))
 	}
 	if _, bad := badAttributeByte(prefix); bad {
 		return "/"
 	}
-	return strings.TrimRight(prefix, "/") + "/"
+	return prefix + "/"
+}
+
+// leading returns the first n segments of a path, or "" if it has fewer.
+func leading(path string, n int) string {
+	var b strings.Builder
+	for segment := range strings.SplitSeq(path, "/") {
+		if n <= 0 {
+			break
+		}
+		if segment != "" { // as routers that clean a path see it
+			b.WriteString("/" + segment)
+			n--
+		}
+	}
+	if n > 0 {
+		return ""
+	}
+	return b.String()
 }
 
 func validDomain(d string) bool {

@@ -24,6 +24,14 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 // calls. It calls next once, unless [Config].OnRejected has answered: a
 // session that cannot be had is an error when it is used.
 func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
+	m.ServeAt(w, r, nil, next)
+}
+
+// ServeAt is [Manager.Serve] for a framework that knows where in the site it
+// runs the middleware, as in a route group. depth tells how many segments of
+// the URL's path lead there: 1 if that is /app, also if it is /{tenant}. It is
+// called if the cookie's path follows the mount: see [CookieConfig].Path.
+func (m *Manager) ServeAt(w http.ResponseWriter, r *http.Request, depth func(r *http.Request) int, next func(http.ResponseWriter, *http.Request)) {
 	if c, ok := r.Context().Value(nestedKey{m}).(*exchangeContext); ok {
 		if same(w, c.inner) {
 			w = (*exchange)(c).writer() // a router that started over had forgotten it
@@ -38,7 +46,7 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 	e.session.lines = m.receive(r)
 	e.session.path = m.cookie.Path
 	if e.session.path == "" {
-		e.session.path = mountPath(r)
+		e.session.path = mountPath(r, depth)
 	}
 	e.session.request = &e.request
 	defer e.end()

@@ -40,3 +40,22 @@ func Example() {
 	// visit 1
 	// visit 2
 }
+
+func ExampleNew_subRouter() {
+	sessions := core.MustNew(core.Config{
+		Store:  memorystore.New(memorystore.Config{}),
+		Cookie: core.CookieConfig{Name: "__Secure-tenant"}, // which may have a path, unlike __Host-
+	})
+	defer sessions.Close()
+
+	r := chi.NewRouter()
+	r.Route("/t/{tenant}", func(r chi.Router) {
+		r.Use(chisession.New(sessions))
+		r.Get("/cart", func(w http.ResponseWriter, r *http.Request) { chisession.Get(r).Set("items", 1) })
+	})
+
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, httptest.NewRequest("GET", "/t/acme/cart", nil))
+	fmt.Println(w.Result().Cookies()[0].Path)
+	// Output: /t/acme/
+}

@@ -33,6 +33,7 @@ package echo5session
 import (
 	"net/http"
 
+	"github.com/coatcheck/sessions/adapters/internal/mount"
 	"github.com/coatcheck/sessions/core"
 	"github.com/labstack/echo/v5"
 )
@@ -42,7 +43,16 @@ type Session = core.Session
 
 // New returns the middleware that gives every request a session of m. A
 // request that passes it twice has one session.
-func New(m *core.Manager) echo.MiddlewareFunc {
+func New(m *core.Manager) echo.MiddlewareFunc { return serve(m, nil) }
+
+// NewAt is New for a group of routes, for a cookie whose path is that of the
+// group: path is what its routes begin with, parameters as they stand there,
+// and the cookie has their values. It makes no difference if core.CookieConfig
+// says which path the cookie has: by its Path, or by a Name that begins with
+// __Host-, as the default one does.
+func NewAt(m *core.Manager, path string) echo.MiddlewareFunc { return serve(m, mount.At(path)) }
+
+func serve(m *core.Manager, depth func(*http.Request) int) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) (err error) {
 			response, request := c.Response(), c.Request()
@@ -50,7 +60,7 @@ func New(m *core.Manager) echo.MiddlewareFunc {
 				c.SetResponse(response)
 				c.SetRequest(request)
 			}()
-			m.Serve(response, request, func(w http.ResponseWriter, r *http.Request) {
+			m.ServeAt(response, request, depth, func(w http.ResponseWriter, r *http.Request) {
 				own := echo.NewResponse(w, c.Logger())
 				own.Status = http.StatusOK
 				c.SetResponse(own)

@@ -39,3 +39,24 @@ func Example() {
 	// visit 1
 	// visit 2
 }
+
+func ExampleNewAt() {
+	sessions := core.MustNew(core.Config{
+		Store:  memorystore.New(memorystore.Config{}),
+		Cookie: core.CookieConfig{Name: "__Secure-tenant"}, // which may have a path, unlike __Host-
+	})
+	defer sessions.Close()
+
+	e := echo.New()
+	tenant := e.Group("/t/:tenant")
+	tenant.Use(echo5session.NewAt(sessions, "/t/:tenant"))
+	tenant.GET("/cart", func(c *echo.Context) error {
+		echo5session.Get(c).Set("items", 1)
+		return c.NoContent(http.StatusNoContent)
+	})
+
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest("GET", "/t/acme/cart", nil))
+	fmt.Println(w.Result().Cookies()[0].Path)
+	// Output: /t/acme/
+}

@@ -40,3 +40,22 @@ func Example() {
 	// visit 1
 	// visit 2
 }
+
+func ExampleNewAt() {
+	sessions := core.MustNew(core.Config{
+		Store:  memorystore.New(memorystore.Config{}),
+		Cookie: core.CookieConfig{Name: "__Secure-tenant"}, // which may have a path, unlike __Host-
+	})
+	defer sessions.Close()
+
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	tenant := r.Group("/t/:tenant")
+	tenant.Use(ginsession.NewAt(sessions, tenant.BasePath()))
+	tenant.GET("/cart", func(c *gin.Context) { ginsession.Get(c).Set("items", 1) })
+
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, httptest.NewRequest("GET", "/t/acme/cart", nil))
+	fmt.Println(w.Result().Cookies()[0].Path)
+	// Output: /t/acme/
+}

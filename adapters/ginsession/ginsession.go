@@ -32,6 +32,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/coatcheck/sessions/adapters/internal/mount"
 	"github.com/coatcheck/sessions/core"
 	"github.com/gin-gonic/gin"
 )
@@ -41,7 +42,15 @@ type Session = core.Session
 
 // New returns the middleware that gives every request a session of m. A
 // request that passes it twice has one session.
-func New(m *core.Manager) gin.HandlerFunc {
+func New(m *core.Manager) gin.HandlerFunc { return serve(m, nil) }
+
+// NewAt is New for a group of routes, for a cookie whose path is that of the
+// group: what group.BasePath returns, the values of its parameters put in. It
+// makes no difference if core.CookieConfig says which path the cookie has: by
+// its Path, or by a Name that begins with __Host-, as the default one does.
+func NewAt(m *core.Manager, path string) gin.HandlerFunc { return serve(m, mount.At(path)) }
+
+func serve(m *core.Manager, depth func(*http.Request) int) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		inner, request := c.Writer, c.Request
 		answered := true
@@ -51,7 +60,7 @@ func New(m *core.Manager) gin.HandlerFunc {
 				c.Abort()
 			}
 		}()
-		m.Serve(inner, request, func(w http.ResponseWriter, r *http.Request) {
+		m.ServeAt(inner, request, depth, func(w http.ResponseWriter, r *http.Request) {
 			answered = false
 			own := &writer{inner, w}
 			c.Writer, c.Request = own, r
