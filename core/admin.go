@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,17 @@ func (m *Manager) HasSession(ctx context.Context, r *http.Request) (bool, error)
 func (m *Manager) Valid(ctx context.Context, id ID) error {
 	_, err := m.live(ctx, id, m.now())
 	return err
+}
+
+// New returns an empty session outside HTTP, for programs that log a client in
+// by other means: a remote procedure, a link in a mail. It is a session like
+// that of a first request, but no hook of a request runs, Config.Init neither.
+// Fill it, give it limits of its own with [Session.SetExpiry] or
+// [Session.SetIdleTimeout] if it needs any, and call [Session.Save]: then it is
+// stored, if it holds anything, and [Session.Cookie] returns what the client
+// has to present. It may be saved again, and needs no closing.
+func (m *Manager) New(ctx context.Context) *Session {
+	return &Session{m: m, ctx: ctx, made: true, path: cmp.Or(m.cookie.Path, "/"), loaded: true, state: &state{now: m.now(), counted: true}}
 }
 
 // Load returns a session by its ID, for programs outside HTTP: workers,

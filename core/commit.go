@@ -173,7 +173,7 @@ func (s *Session) attempt() error {
 		return &TooLargeError{What: "keys", Size: content(next.Values).len(), Limit: maxKeys}
 	case s.readOnly:
 		return ErrNotFound
-	case s.m.disabled || s.request == nil && !s.free || !s.found && (!s.keeps(&next) || next.expired(s.now)):
+	case s.m.disabled || s.request == nil && !s.free && !s.made || !s.found && (!s.keeps(&next) || next.expired(s.now)):
 		return nil // there is nothing to store yet
 	case !s.found:
 		return s.create(next)

@@ -97,6 +97,13 @@ type Config struct {
 	// OnError answers. The errors of OnStart and OnEnd are what Session.Err
 	// returns. Default: none.
 	OnEnd func(r *http.Request, s *Session) error
+	// OnCookie is told of the cookie that a response sets or, with a MaxAge
+	// below 0, clears: once, just before the header is sent, and after what it
+	// stands for is stored. r is the request as it came to the middleware. The
+	// cookie is the credential of the client: keep its Value out of logs.
+	// What OnCookie changes of it has no effect, and it must not use the
+	// session. It is not called with a Transport. Default: none.
+	OnCookie func(r *http.Request, c *http.Cookie)
 	// OnRejected may answer a request whose cookie was not accepted, with
 	// 401 for instance, and reports whether it did; the handler is then left
 	// out. Let the way to the login page through: the client presents the

@@ -242,6 +242,12 @@ func (m *Manager) clearLine(path string) string {
 	return m.cookie.Name + "=; Max-Age=0; Path=" + path + m.attributes
 }
 
+// parsed is a line of ours as net/http has it.
+func parsed(line string) *http.Cookie {
+	c, _ := http.ParseSetCookie(line)
+	return c
+}
+
 // warnPlain says once that a Secure cookie was sent where it will not come
 // back: over plain HTTP browsers keep it only from localhost.
 func (m *Manager) warnPlain(r *http.Request) {

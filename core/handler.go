@@ -83,6 +83,7 @@ type exchange struct {
 	ending   bool          // Config.OnEnd was called
 	failed   bool          // the status of the answer discards the changes
 	hijacked bool
+	told     bool      // Config.OnCookie was called
 	returned bool      // the handler did not panic
 	vary     [1]string // the header's value, without an allocation of its own
 }
@@ -186,6 +187,10 @@ func (e *exchange) writeHeader() {
 		old = fields[1:1:2]
 	}
 	h["Set-Cookie"] = append(old, line)
+	if s.m.onCookie != nil && !e.told {
+		e.told = true // first: it may panic, and the header is decided again then
+		s.m.onCookie(e.outer, parsed(line))
+	}
 }
 
 // stay is for a connection that could not be hijacked: there is a header to come.

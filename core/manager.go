@@ -43,6 +43,7 @@ type Manager struct {
 	keep       func(string, []string) bool
 	onStart    func(*http.Request, *Session) error
 	onEnd      func(*http.Request, *Session) error
+	onCookie   func(*http.Request, *http.Cookie)
 	onRejected func(http.ResponseWriter, *http.Request, Reason) bool
 
 	failed  func(int) bool
@@ -84,6 +85,7 @@ func New(cfg Config) (*Manager, error) {
 		keep:         cfg.Keep,
 		onStart:      cfg.OnStart,
 		onEnd:        cfg.OnEnd,
+		onCookie:     cfg.OnCookie,
 		onRejected:   cfg.OnRejected,
 		failed:       cfg.Failed,
 		onError:      cfg.OnError,

@@ -23,6 +23,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	free    bool // not of an HTTP request: see Manager.Load
+	made    bool // nor this: see Manager.New
 	phase   phase
 	loaded  bool
 	err     error // the first failure; see Err
@@ -403,6 +404,32 @@ func (s *Session) Save(ctx context.Context) error {
 		s.now = s.m.now() // a handler that saves is using the session
 	}
 	return s.commit()
+}
+
+// Cookie returns the cookie that brings the session to its client: after a
+// Save of a session of [Manager.New], or, in a handler, after a Save or the
+// first byte, the one that the response carries. It is nil if there is none to
+// send: nothing is stored yet, or nothing of it is news to the client. After
+// Destroy it is the one that clears the client's, with a MaxAge below 0. With a
+// [Config].Transport only its Value and MaxAge count.
+//
+// The value is the client's credential: it belongs into the answer, and
+// nowhere else.
+func (s *Session) Cookie() *http.Cookie {
+	defer s.lock()()
+	if s.phase == ended {
+		s.late(ErrEnded)
+		return nil
+	}
+	switch {
+	case s.state == nil || s.cookie == keepCookie:
+		return nil
+	case s.cookie == clearCookie:
+		return parsed(s.m.clearLine(s.path))
+	case s.m.transport != nil:
+		return &http.Cookie{Name: s.m.cookie.Name, Value: s.line, MaxAge: int(s.life / time.Second)}
+	}
+	return parsed(s.line)
 }
 
 // String, GoString and LogValue show the ID and nothing else.
