@@ -285,6 +285,36 @@ func ExampleManager_Load() {
 	// ready
 }
 
+func ExampleManager_New() {
+	sessions := core.MustNew(core.Config{Store: memorystore.New(memorystore.Config{})})
+
+	// login is called by other means than HTTP, and returns what the client is
+	// to present for the next ten minutes.
+	login := func(ctx context.Context, user string) (*http.Cookie, error) {
+		s := sessions.New(ctx)
+		s.Login(user)
+		s.SetExpiry(time.Now().Add(10 * time.Minute))
+		if err := s.Save(ctx); err != nil {
+			return nil, err
+		}
+		return s.Cookie(), nil
+	}
+	cookie, err := login(context.Background(), "alice")
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	app := sessions.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "hello", core.Get(r.Context()).User())
+	}))
+	req := httptest.NewRequest("GET", "/", nil)
+	req.AddCookie(cookie)
+	rec := httptest.NewRecorder()
+	app.ServeHTTP(rec, req)
+	fmt.Print(rec.Body)
+	// Output: hello alice
+}
+
 // An API answers in JSON when a session cannot be read or saved.
 func ExampleStatus() {
 	sessions := core.MustNew(core.Config{

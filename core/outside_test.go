@@ -212,6 +212,9 @@ func TestNewOutsideHTTPCarried(t *testing.T) {
 		s := w.m.New(ctx)
 		s.Set("k", "v")
 		s.Persist(time.Hour)
+		if s.Cookie() != nil {
+			t.Error("a value of what is not stored")
+		}
 		mustBe(t, "Save", s.Save(ctx), nil)
 		mustBe(t, "MaxAge", s.Cookie().MaxAge, 3600)
 		r := httptest.NewRequest("GET", "/", nil)
