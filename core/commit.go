@@ -138,7 +138,8 @@ func (s *Session) commit() error {
 			}
 			err = ErrGone
 		}
-		if errors.Is(err, ErrGone) {
+		if errors.Is(err, ErrGone) && !s.gone { // a Save told already
+			s.gone = true
 			s.m.emit(s.ctx, Event{Kind: EventGone, ID: s.rec.ID, User: s.rec.User, Err: err})
 		}
 		if err != nil {

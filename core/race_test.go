@@ -227,6 +227,38 @@ func TestLogoutWinsOverASlowRequest(t *testing.T) {
 	}
 }
 
+// Changes that are refused are told of once, however often they are tried; those
+// of the session that follows are another matter.
+func TestGoneIsReportedOnce(t *testing.T) {
+	w := newWorld(t)
+	c := w.client()
+	c.use(func(s *core.Session) { s.Set("k", "v") })
+	c.do(func(s *core.Session, _ http.ResponseWriter, r *http.Request) {
+		s.Set("k", "w")
+		other := *c
+		other.use(func(s *core.Session) { s.Destroy() })
+		w.events()
+		for range 3 {
+			mustBe(t, "Save", errors.Is(s.Save(r.Context()), core.ErrGone), true)
+		}
+	})
+	mustBe(t, "events", w.events(), "gone")
+
+	s := w.m.New(t.Context())
+	for range 2 {
+		s.Set("k", "v")
+		mustBe(t, "Save", s.Save(t.Context()), nil)
+		w.m.Revoke(t.Context(), s.ID())
+		w.events()
+		s.Set("k", "w")
+		for range 2 {
+			mustBe(t, "Save", errors.Is(s.Save(t.Context()), core.ErrGone), true)
+		}
+		mustBe(t, "events", w.events(), "gone")
+		s.Destroy()
+	}
+}
+
 func TestDoubleLogin(t *testing.T) {
 	w := newWorld(t)
 	c := w.client()

@@ -56,6 +56,7 @@ type state struct {
 	rotate  bool
 	login   bool
 	counted bool // this request is in rec.Requests
+	gone    bool // EventGone was told
 	cookie  cookieAction
 	owed    bool // without the line the client loses what was stored
 	user    string
@@ -554,7 +555,7 @@ func emptied[T any](list []T) []T {
 // forget makes the session a fresh and empty one.
 func (s *Session) forget() {
 	s.found, s.returning, s.readOnly, s.reseal = false, false, false, false
-	s.tok, s.rivals = token{}, nil
+	s.tok, s.rivals, s.gone = token{}, nil, false
 	s.discard()
 	s.blank()
 }

@@ -13,7 +13,7 @@ func TestStateOfAnEndedRequestIsEmpty(t *testing.T) {
 	st := &state{now: time.Now(), first: []byte("x"), rivals: make([]Record, 2), reason: ReasonExpired, user: "u", line: "l", life: 1}
 	st.rec = Record{ID: ID{1}, User: "u", Values: []byte("v"), Proof: [32]byte{1}}
 	st.found, st.returning, st.inited, st.readOnly, st.reseal, st.force = true, true, true, true, true, true
-	st.rotate, st.login, st.counted, st.owed, st.cookie = true, true, true, true, setCookie
+	st.rotate, st.login, st.counted, st.gone, st.owed, st.cookie = true, true, true, true, true, setCookie
 	st.limits = limits{1, time.Now(), true}
 	st.seen, st.tok[3], st.scratch[119] = 7, 1, 1
 	unlocked := 0
