@@ -323,7 +323,7 @@ func (s *Session) removeEmpty() error {
 			err = nil
 		}
 	case m.deleter != nil:
-		err = m.deleter.DeleteVersion(ctx, s.rec.ID, s.rec.Version)
+		err = m.deleteVersion(s.ctx, s.rec)
 	default:
 		dead := s.rec
 		dead.Version++
@@ -565,10 +565,43 @@ func (m *Manager) limitUser(ctx context.Context, own *Record) {
 		return cmp.Or(a.LoginAt.Compare(b.LoginAt), bytes.Compare(a.ID[:], b.ID[:]))
 	})
 	for i := range max(len(recs)-m.maxPerUser, 0) {
-		if _, err := m.end(ctx, recs[i], ReasonLimit); err != nil {
+		if err := m.evict(ctx, recs[i]); err != nil {
 			m.emit(ctx, Event{Kind: EventLimitFailed, ID: recs[i].ID, User: own.User, Err: err})
 		}
 	}
+}
+
+// evict ends a session that is one too many, unless its user has logged in with
+// it anew meanwhile: that login has seen the others, and ended the oldest.
+func (m *Manager) evict(ctx context.Context, rec Record) error {
+	if m.deleter == nil {
+		_, err := m.end(ctx, rec, ReasonLimit)
+		return err
+	}
+	for try := 1; ; try++ {
+		err := m.deleteVersion(ctx, rec)
+		switch {
+		case err == nil:
+			m.ended(ctx, rec, ReasonLimit, true, nil)
+			return nil
+		case errors.Is(err, ErrNotFound):
+			return nil
+		case !errors.Is(err, ErrConflict) || try == maxTries:
+			return storeError("delete", err)
+		}
+		var now Record
+		reason, err := m.fetch(ctx, rec.ID, m.now(), &now)
+		if err != nil || reason != "" || !now.LoginAt.Equal(rec.LoginAt) {
+			return err
+		}
+		rec.Version = now.Version
+	}
+}
+
+func (m *Manager) deleteVersion(ctx context.Context, rec Record) error {
+	ctx, cancel := m.storeContext(ctx)
+	defer cancel()
+	return m.deleter.DeleteVersion(ctx, rec.ID, rec.Version)
 }
 
 // wait queues the requests of this process that compete for a session, so

@@ -172,6 +172,48 @@ func TestMaxPerUserSameMoment(t *testing.T) {
 	}
 }
 
+// The session that is to end logs in anew at that very moment: it stays, and the
+// one that is the oldest then ends. A mere change of it makes no difference.
+// Fails if the victim is named by its ID alone, or if the first conflict counts.
+func TestMaxPerUserVictimLogsIn(t *testing.T) {
+	for name, tc := range map[string]struct {
+		meanwhile func(s *core.Session)
+		stays     []string
+	}{
+		"logs in":  {func(s *core.Session) { s.Login("alice") }, []string{"alice", "", "alice"}},
+		"as bob":   {func(s *core.Session) { s.Login("bob") }, []string{"bob", "alice", "alice"}},
+		"changes":  {func(s *core.Session) { s.Set("k", "v") }, []string{"", "alice", "alice"}},
+		"logs out": {func(s *core.Session) { s.Destroy() }, []string{"", "alice", "alice"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(c *core.Config) { c.MaxPerUser = 2 })
+			var clients []*client
+			for i := range 3 {
+				c := w.client()
+				if i == 2 {
+					w.store.interfere(func(verb string) error {
+						if verb == "delete-version" {
+							w.store.interfere(nil)
+							w.clock.Advance(time.Second)
+							clients[0].use(tc.meanwhile)
+						}
+						return nil
+					})
+				}
+				c.use(func(s *core.Session) { s.Login("alice") })
+				clients = append(clients, c)
+				w.clock.Advance(time.Second)
+			}
+			for i, want := range tc.stays {
+				mustBe(t, "user", clients[i].user(), want)
+			}
+			if evs := w.events(); strings.Contains(evs, "limit failed") {
+				t.Error(evs)
+			}
+		})
+	}
+}
+
 // A login is later than those that are over, whatever the clocks of their nodes
 // say: it never ends itself.
 func TestMaxPerUserSkew(t *testing.T) {

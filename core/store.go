@@ -190,7 +190,9 @@ type Expirer interface {
 
 // VersionDeleter is a [Store] that can delete by compare-and-swap. The
 // manager uses it to end a session that lost its last value; without it, it
-// first marks the record as expired with an Update, then deletes it.
+// first marks the record as expired with an Update, then deletes it. It also uses
+// it to end what is beyond [Config].MaxPerUser; without it, a session whose user
+// logs in anew at that moment may end with the old login.
 type VersionDeleter interface {
 	// DeleteVersion removes the live record if its version is the given
 	// one. ErrNotFound, ErrConflict.
