@@ -105,6 +105,8 @@ func TestCookiePathFromGroup(t *testing.T) {
 				{"sid", "", "/t/a%2Fb/x", "/t/a%2Fb/"},
 				{"sid", "", "/t/a%20b/x", "/t/a%20b/"},
 				{"sid", "", "/t/a;b/x", "/"}, // cannot stand in a header
+				{"sid", "", "/t/a|b/x", "/"}, // nor would it be found again as net/http writes it
+				{"sid", "/site", "/site/t/a|b/x", "/"},
 				{"sid", "", "/top/x", "/"},
 				{"sid", "/site", "/site/app/in/x", "/site/app/in/"},
 				{"sid", "/site", "/site/top/x", "/site/"},

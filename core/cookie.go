@@ -41,8 +41,13 @@ type CookieConfig struct {
 	Insecure bool
 }
 
-// maxCookie is what browsers keep of name and value together (RFC 6265bis).
-const maxCookie = 4096
+const (
+	// maxCookie is what browsers keep of name and value together (RFC 6265bis).
+	maxCookie = 4096
+	// maxPath is how long a path may be: browsers leave out an attribute that
+	// is longer, and take a path of their own (RFC 6265bis).
+	maxPath = 1024
+)
 
 // withDefaults returns the configuration that is in force, or says which
 // fields contradict each other.
@@ -55,6 +60,9 @@ func (c CookieConfig) withDefaults() (CookieConfig, error) {
 	}
 	if c.Path != "" && c.Path[len(c.Path)-1] != '/' {
 		c.Path += "/"
+	}
+	if len(c.Path) > maxPath {
+		return bad("Path has %d bytes, and browsers ignore one of more than %d", len(c.Path), maxPath)
 	}
 	for _, f := range []struct{ field, value string }{{"Path", c.Path}, {"Domain", c.Domain}} {
 		if b, ok := badAttributeByte(f.value); ok {
@@ -130,23 +138,28 @@ func badAttributeByte(v string) (b byte, found bool) {
 
 // mountPath is where a handler is mounted, with a slash at the end: what
 // http.StripPrefix took off the path that was asked for, and so many segments
-// of what is left as a framework has taken.
+// of what is left as a framework has taken. It is "/" where the client would not
+// return a cookie of that path, as where something rewrote the URL in between.
 func mountPath(r *http.Request, depth func(*http.Request) int) string {
 	here := r.URL.EscapedPath()
 	asked, _, _ := strings.Cut(r.RequestURI, "?")
-	if i := strings.Index(asked, "://"); i > 0 { // a proxy asks by the whole URL
+	if i := strings.Index(asked, "://"); i > 0 && asked[0] != '/' { // a proxy asks by the whole URL
 		asked = asked[i+len("://"):]
 		asked = asked[max(strings.IndexByte(asked, '/'), 0):]
 	}
+	if asked == "" { // the request was not read from a connection
+		asked = here
+	}
 	prefix, ok := strings.CutSuffix(asked, here)
 	if !ok || prefix != "" && prefix[0] != '/' {
-		prefix = ""
+		ok, prefix = false, ""
 	}
 	prefix = strings.TrimRight(prefix, "/")
 	if depth != nil {
 		prefix += leading(here, depth(r))
 	}
-	if _, bad := badAttributeByte(prefix); bad {
+	_, bad := badAttributeByte(prefix)
+	if bad || len(prefix) >= maxPath || !ok && !strings.HasPrefix(asked+"/", prefix+"/") {
 		return "/"
 	}
 	return prefix + "/"

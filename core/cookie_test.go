@@ -71,6 +71,7 @@ func TestCookieConfig(t *testing.T) {
 		{"path deleted", CookieConfig{Path: "/a\x7f"}, "Path", CookieConfig{}},
 		{"path semicolon", CookieConfig{Path: "/a;b"}, "Path", CookieConfig{}},
 		{"path relative", CookieConfig{Path: "a"}, "Path", CookieConfig{}},
+		{"path long", CookieConfig{Path: "/" + strings.Repeat("a", 1023)}, "Path", CookieConfig{}},
 		{"domain crlf", CookieConfig{Domain: "a\nb"}, "Domain", CookieConfig{}},
 		{"domain label", CookieConfig{Domain: "a..b"}, "Domain", CookieConfig{}},
 		{"domain port", CookieConfig{Domain: "a:80"}, "Domain", CookieConfig{}},
