@@ -172,7 +172,7 @@ func (s *Session) attempt() error {
 		return &TooLargeError{What: "session", Size: len(next.Values), Limit: s.m.maxBytes}
 	case len(s.changes) > 0 && content(next.Values).len() > maxKeys:
 		return &TooLargeError{What: "keys", Size: content(next.Values).len(), Limit: maxKeys}
-	case s.readOnly:
+	case s.readOnly, s.m.carrier != nil && s.found && s.rec.expired(s.now): // which no store is there to refuse
 		return ErrNotFound
 	case s.m.disabled || s.request == nil && !s.free && !s.made || !s.found && (!s.keeps(&next) || next.expired(s.now)):
 		return nil // there is nothing to store yet
@@ -349,7 +349,7 @@ func (s *Session) removeEmpty() error {
 func (s *Session) refresh() {
 	m := s.m
 	due := m.wantsTouch(&s.rec, s.now) && !s.readOnly
-	if !due && !s.reseal {
+	if !due && !s.reseal || m.carrier != nil && s.rec.expired(s.now) {
 		return // almost always
 	}
 	ctx, cancel := m.storeContext(s.ctx)

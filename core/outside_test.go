@@ -104,6 +104,37 @@ func TestNewOutsideHTTP(t *testing.T) {
 
 func must(v any, _ bool) any { return v }
 
+// A life of its own is counted from when it is asked for, however long ago New
+// or the last Save was.
+func TestNewOutsideHTTPWaits(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t)
+	s := w.m.New(ctx)
+	for range 2 {
+		w.clock.Advance(25 * time.Minute)
+		s.Login("alice")
+		s.SetExpiry(w.clock.Now().Add(core.MaxLifetime))
+		mustBe(t, "Save", s.Save(ctx), nil)
+		mustBe(t, "Deadline", s.Deadline().Sub(w.clock.Now()), core.MaxLifetime)
+		w.clock.Advance(25 * time.Minute)
+		s.Persist(26 * time.Minute)
+		mustBe(t, "Save", s.Save(ctx), nil)
+		mustBe(t, "Deadline", s.Deadline().Sub(w.clock.Now()), 26*time.Minute)
+		mustBe(t, "MaxAge", s.Cookie().MaxAge, 26*60)
+	}
+
+	// What would be over by then is not stored.
+	s = w.m.New(ctx)
+	s.Login("bob")
+	s.SetExpiry(w.clock.Now().Add(time.Minute))
+	w.clock.Advance(time.Minute)
+	mustBe(t, "Save of what is over", s.Save(ctx), nil)
+	if s.Cookie() != nil {
+		t.Error("a cookie of what is over")
+	}
+	mustBe(t, "records", w.count(), 1)
+}
+
 // A login outside HTTP replaces the token, and Destroy ends the session and
 // clears the cookie; what follows is a new session.
 func TestNewOutsideHTTPGoesOn(t *testing.T) {
@@ -207,11 +238,49 @@ func TestNewOutsideHTTPCarried(t *testing.T) {
 			mustBe[any](t, "value", c.get("k"), want)
 		}
 	})
+	t.Run("cookie-only, over", func(t *testing.T) {
+		for _, list := range []cookiestore.Revocations{nil, cookiestore.NewMemoryRevocations(cookiestore.MemoryConfig{})} {
+			for name, limit := range map[string]func(s *core.Session, now time.Time){
+				"idle":     func(*core.Session, time.Time) {},
+				"absolute": func(s *core.Session, now time.Time) { s.SetExpiry(now.Add(30 * time.Minute)) },
+			} {
+				w := newWorld(t, func(c *core.Config) {
+					c.Store, c.Secrets = cookiestore.New(cookiestore.Config{Revocations: list}), []core.Secret{core.GenerateSecret()}
+				})
+				s, c := w.m.New(ctx), w.client()
+				s.Set("k", "v")
+				limit(s, w.clock.Now())
+				mustBe(t, "Save", s.Save(ctx), nil)
+				before := s.Cookie().Value
+				w.clock.Advance(30 * time.Minute)
+				mustBe(t, name+": Save of nothing", s.Save(ctx), nil)
+				mustBe(t, name+": the same cookie", s.Cookie().Value == before, true)
+				s.Set("k", "w")
+				mustBe(t, name+": Save", errors.Is(s.Save(ctx), core.ErrGone), true)
+				mustBe(t, name+": the same cookie", s.Cookie().Value == before, true)
+				s.Login("alice") // which owes nothing to what was there
+				mustBe(t, name+": Save of a login", s.Save(ctx), nil)
+				c.present(s.Cookie())
+				mustBe(t, "user", c.user(), "alice")
+
+				// Nor does a request that lasts so long.
+				c.use(func(s *core.Session) { limit(s, w.clock.Now()) })
+				rec := c.use(func(s *core.Session) {
+					s.User()
+					w.clock.Advance(30 * time.Minute)
+					s.Set("k", "v")
+				})
+				mustStatus(t, rec, 409)
+				noCookie(t, rec)
+			}
+		}
+	})
 	t.Run("header", func(t *testing.T) {
 		w := newWorld(t, func(c *core.Config) { c.Transport = core.HeaderTransport("X-Session") })
 		s := w.m.New(ctx)
 		s.Set("k", "v")
 		s.Persist(time.Hour)
+		w.clock.Advance(time.Millisecond) // to the nearest second, as in a line
 		if s.Cookie() != nil {
 			t.Error("a value of what is not stored")
 		}

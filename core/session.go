@@ -358,12 +358,12 @@ func (s *Session) SetExpiry(t time.Time) {
 	if !s.use(true) {
 		return
 	}
-	t = instant(t)
-	if latest := s.now.Add(MaxLifetime); t.After(latest) {
+	t, now := instant(t), s.m.now() // a session of Manager.New may have waited
+	if latest := now.Add(MaxLifetime); t.After(latest) {
 		t = latest
 	}
-	if t.Before(s.now) {
-		t = s.now
+	if t.Before(now) {
+		t = now
 	}
 	s.limits.deadline = t
 }
@@ -375,12 +375,13 @@ func (s *Session) Persist(d time.Duration) {
 	if !s.use(true) || !s.canSetCookie() {
 		return
 	}
+	now := s.m.now() // a session of Manager.New may have waited
 	if d < time.Second {
-		s.limits.deadline = s.now
+		s.limits.deadline = now
 		return
 	}
 	d = limit(d).Truncate(time.Millisecond)
-	s.limits = limits{idle: d, deadline: s.now.Add(d), persistent: true}
+	s.limits = limits{idle: d, deadline: now.Add(d), persistent: true}
 }
 
 // Save stores the changes so far, now. It is for handlers that stay: server-
@@ -428,7 +429,7 @@ func (s *Session) Cookie() *http.Cookie {
 	case s.cookie == clearCookie:
 		return parsed(s.m.clearLine(s.path))
 	case s.m.transport != nil:
-		return &http.Cookie{Name: s.m.cookie.Name, Value: s.line, MaxAge: int(s.life / time.Second)}
+		return &http.Cookie{Name: s.m.cookie.Name, Value: s.line, MaxAge: int(s.life.Round(time.Second) / time.Second)}
 	}
 	return parsed(s.line)
 }
