@@ -156,6 +156,7 @@ func (s *Session) attempt() error {
 		if !s.free {
 			s.refresh()
 		}
+		s.settled() // what came to no change must not be done again later
 		return nil
 	}
 	if s.free {
@@ -435,11 +436,17 @@ func (s *Session) sealed(r *Record, tok token) (string, error) {
 
 // settle makes what was stored the new ground to stand on.
 func (s *Session) settle(next Record, tok token) {
+	s.settled()
+	s.rec, s.tok, s.found, s.seen = next, tok, true, next.Version
+	s.reseal, s.counted = false, true
+}
+
+// settled drops the changes, since they are made. Values in the handler's hands
+// are watched on.
+func (s *Session) settled() {
 	lives := s.lives
 	s.discard()
 	s.lives = lives
-	s.rec, s.tok, s.found, s.seen = next, tok, true, next.Version
-	s.reseal, s.counted = false, true
 }
 
 // reload fetches the record anew after a conflict and replays this request's

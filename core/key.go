@@ -116,7 +116,8 @@ func (k Key[T]) Pop(v View) (value T, ok bool) {
 // its argument may decide its result, and it must not use the session (which
 // is locked meanwhile: that would never return). A map or slice that it is
 // given is decoded anew each time, so it may change that and return it.
-func (k Key[T]) Update(v View, fn func(T) T) (result T) {
+func (k Key[T]) Update(v View, fn func(T) T) T {
+	var result T // not a named result, which would be read after the unlock: a Save elsewhere may run fn again
 	s, name, ok := enter(v, k.name, true)
 	if !ok {
 		return result
