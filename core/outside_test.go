@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -471,4 +473,60 @@ func TestOnCookie(t *testing.T) {
 	s.Set("k", "v")
 	mustBe(t, "Save", s.Save(t.Context()), nil)
 	mustBe(t, "told of", len(told), 0)
+}
+
+// Goroutines that share a session of Manager.New, beside its clients, lose no
+// update, and its cookie is at any time one that brings the session back.
+func TestNewOutsideHTTPTogether(t *testing.T) {
+	w := newWorld(t)
+	s := w.m.New(t.Context())
+	s.Login("alice")
+	mustBe(t, "Save", s.Save(t.Context()), nil)
+	id := s.ID()
+	increment := func(s *core.Session) { counter.Update(s, func(n int64) int64 { return n + 1 }) }
+	var clients atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 20 {
+				increment(s)
+				s.Namespace(fmt.Sprint("of", i)).Set("j", j)
+				if j%5 == 0 {
+					s.Regenerate()
+				}
+				if err := s.Save(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 20 {
+				c := w.client()
+				c.present(s.Cookie())
+				known := false
+				rec := w.send(c.cookie, func(s *core.Session, _ http.ResponseWriter, _ *http.Request) {
+					if known = s.ID() == id; known {
+						increment(s)
+					}
+				})
+				switch {
+				case known && rec.Code == http.StatusOK:
+					clients.Add(1)
+				case rec.Code != http.StatusOK && rec.Code != http.StatusConflict: // the token was replaced meanwhile
+					t.Errorf("status %d", rec.Code)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	c := w.client()
+	c.present(s.Cookie())
+	mustBe(t, "user", c.user(), "alice")
+	mustBe[any](t, "count", c.get("n"), 80+clients.Load())
+	for i := range 4 {
+		c.use(func(s *core.Session) {
+			mustBe[any](t, "value", must(s.Namespace(fmt.Sprint("of", i)).Get("j")), int64(19))
+		})
+	}
+	mustBe(t, "records", w.count(), 1)
 }
