@@ -56,16 +56,22 @@ func TestIndexes(t *testing.T) {
 			rec := newRecord(i, fmt.Sprintf("user %d", i))
 			rec.ExpiresAt = rec.ExpiresAt.Add(time.Duration(i) * time.Minute)
 			create(t, s, rec)
+			if _, err := db.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s_locks VALUES ('%s', 'somebody', %d)", table, rec.ID, i)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		analyze := map[sqlstore.Dialect]string{sqlstore.MySQL: "ANALYZE TABLE "}[d.dialect]
 		if analyze == "" {
 			analyze = "ANALYZE "
 		}
-		if _, err := db.ExecContext(ctx, analyze+table); err != nil {
-			t.Fatal(err)
+		for _, table := range []string{table, table + "_locks"} {
+			if _, err := db.ExecContext(ctx, analyze+table); err != nil {
+				t.Fatal(err)
+			}
 		}
 		user, expiry := table+"_user_id_idx", table+"_expires_at_idx"
-		primary := map[sqlstore.Dialect]string{sqlstore.PostgreSQL: table + "_pkey", sqlstore.MySQL: "PRIMARY", sqlstore.SQLite: "sqlite_autoindex"}[d.dialect]
+		primary := map[sqlstore.Dialect]string{sqlstore.PostgreSQL: table + "_pkey", sqlstore.MySQL: "PRIMARY", sqlstore.SQLite: "sqlite_autoindex_" + table + "_1"}[d.dialect]
+		primaryOfLocks := strings.Replace(primary, table, table+"_locks", 1)
 		bytes := map[sqlstore.Dialect]string{sqlstore.SQLite: "x'6162'"}[d.dialect]
 		if bytes == "" {
 			bytes = "'ab'"
@@ -76,6 +82,7 @@ func TestIndexes(t *testing.T) {
 			"SELECT id FROM %s WHERE expires_at >= 1 AND expires_at < 2 ORDER BY expires_at LIMIT 500":                                                expiry,
 			"UPDATE %s SET version = 2 WHERE id = " + ids[0] + " AND version = 1 AND expires_at > 1":                                                  primary,
 			"DELETE FROM %s WHERE expires_at + 0 >= 1 AND expires_at + 0 < 99999999999999 AND id IN (" + ids[0] + ", " + ids[1] + ", " + ids[1] + ")": primary,
+			"SELECT id FROM %s_locks WHERE id IN (" + ids[0] + ", " + ids[1] + ") AND expires_at > 1":                                                 primaryOfLocks,
 		} {
 			statement = fmt.Sprintf(statement, table)
 			if plan := explain(t, db, d, statement); !strings.Contains(plan, index) {
@@ -337,41 +344,6 @@ func TestContextEndsWait(t *testing.T) {
 		}
 		if _, err := s.Load(t.Context(), rec.ID); err != nil {
 			t.Errorf("Load beside a writer: %v", err)
-		}
-	})
-}
-
-// The lock of an ID is one for all processes: each store here has a queue and a
-// pool of its own.
-func TestLockBetweenProcesses(t *testing.T) {
-	each(t, func(t *testing.T, d database) {
-		table, dsn := newTable(), d.dsn(t)
-		var inside, most, rounds atomic.Int64
-		var wg sync.WaitGroup
-		for range 3 {
-			s := d.store(t, d.open(t, dsn), sqlstore.Config{Table: table})
-			for range 2 {
-				wg.Go(func() {
-					for range 10 {
-						unlock, err := s.Lock(t.Context(), core.ID{1})
-						if err != nil {
-							t.Error(err)
-							return
-						}
-						if n := inside.Add(1); n > most.Load() {
-							most.Store(n)
-						}
-						s.Count(t.Context()) // takes a while
-						rounds.Add(1)
-						inside.Add(-1)
-						unlock()
-					}
-				})
-			}
-		}
-		wg.Wait()
-		if most.Load() != 1 || rounds.Load() != 60 {
-			t.Errorf("%d at once had the lock; %d rounds", most.Load(), rounds.Load())
 		}
 	})
 }

@@ -84,6 +84,7 @@ func (d Dialect) render(text, table string) string {
 		"{greatest}", greatest,
 		"{head}", "substr(data, 1, "+strconv.Itoa(header)+")",
 		"{listed}", strconv.Itoa(listed),
+		"{watched}", strings.Repeat("?, ", watched-1)+"?",
 	).Replace(text)
 }
 
@@ -112,6 +113,7 @@ type statements struct {
 	sweep, sweepFind, sweepFound            string
 	sweepTell, sweepOne                     string
 	lock, relock, renew, unlock, sweepLocks string
+	locked, lockedMany                      string
 }
 
 // common are the statements that all dialects share.
@@ -137,6 +139,8 @@ var common = statements{
 	renew:      "UPDATE {locks} SET expires_at = ? WHERE id = ? AND owner = ?",
 	unlock:     "DELETE FROM {locks} WHERE id = ? AND owner = ?",
 	sweepLocks: "DELETE FROM {locks} WHERE expires_at <= ?",
+	locked:     "SELECT id FROM {locks} WHERE id = ? AND expires_at > ?",
+	lockedMany: "SELECT id FROM {locks} WHERE id IN ({watched}) AND expires_at > ?",
 }
 
 const (
@@ -210,5 +214,6 @@ func (q *statements) all() []struct {
 		{"expire", &q.expire}, {"expireTell", &q.expireTell}, {"sweepTell", &q.sweepTell}, {"sweepOne", &q.sweepOne},
 		{"sweep", &q.sweep}, {"sweepFind", &q.sweepFind}, {"sweepFound", &q.sweepFound},
 		{"lock", &q.lock}, {"relock", &q.relock}, {"renew", &q.renew}, {"unlock", &q.unlock}, {"sweepLocks", &q.sweepLocks},
+		{"locked", &q.locked}, {"lockedMany", &q.lockedMany},
 	}
 }

@@ -120,6 +120,7 @@ type Store struct {
 	batch   int
 	sweeper *sweeper
 	queues  queues
+	watcher *watcher
 	told    expiry.Listeners // of records that expired
 
 	prepared sync.Map      // from a text to its *sql.Stmt
@@ -183,17 +184,19 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 		batch:   cfg.SweepBatch,
 		sweeper: newSweeper(cfg.SweepInterval, cfg.Logger),
 	}
+	s.watcher = newWatcher(s.locked)
 	if s.dialect == SQLite {
 		s.writer = make(chan struct{}, 1)
 	}
 	return s, nil
 }
 
-// Close ends the sweeping, waits for one under way, and gives up the prepared
-// statements: the store is of no use afterwards. The pool stays open. Calling
-// Close again does nothing.
+// Close ends the sweeping, waits for one under way, ends the waits for locks of
+// other processes, and gives up the prepared statements: the store is of no use
+// afterwards. The pool stays open. Calling Close again does nothing.
 func (s *Store) Close() error {
 	s.sweeper.close()
+	s.watcher.close()
 	s.closeStatements()
 	return nil
 }

@@ -438,44 +438,6 @@ func TestSweepBatches(t *testing.T) {
 	}
 }
 
-// leases is a fake of the statements about locks.
-type leases struct {
-	fake
-	owner   string
-	expires int64
-	failing bool
-}
-
-func newLeases() *leases {
-	l := &leases{}
-	l.answer = func(_ context.Context, query string, args []driver.NamedValue) reply {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		arg := func(i int) any { return args[i].Value }
-		switch {
-		case l.failing:
-			return reply{err: errors.New("connection refused")}
-		case strings.HasPrefix(query, "INSERT"):
-			if l.owner != "" && l.expires > arg(3).(int64) {
-				return reply{}
-			}
-			l.owner, l.expires = arg(1).(string), arg(2).(int64)
-		case strings.HasPrefix(query, "UPDATE"):
-			if l.owner != arg(2) {
-				return reply{}
-			}
-			l.expires = arg(0).(int64)
-		case strings.HasPrefix(query, "DELETE"):
-			if l.owner != arg(1) {
-				return reply{}
-			}
-			l.owner = ""
-		}
-		return reply{affected: 1}
-	}
-	return l
-}
-
 // Feature F46: of many nodes one sweeps at a time, and the others need not for a
 // while, unless it failed or died.
 // Fails if the sweeper does not claim its lease, gives it back at once, keeps it
@@ -557,7 +519,7 @@ func TestOneNodeSweeps(t *testing.T) {
 		mu.Lock()
 		failing = false
 		mu.Unlock()
-		l.set(func() { l.owner, l.expires = "a node that died", time.Now().Add(interval).UnixMilli() })
+		l.give(sweepLease, "a node that died", interval)
 		if n := during(3); n < 1 {
 			t.Error("nobody sweeps after a node died at it")
 		}
@@ -568,119 +530,4 @@ func TestOneNodeSweeps(t *testing.T) {
 			t.Errorf("%d sweeps after Close", n)
 		}
 	})
-}
-
-// A lock is kept for as long as it is held, however long, through failures of
-// the database shorter than the lease, and given back at once.
-// Fails if keep does not renew.
-func TestLockIsKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLeases()
-		db := l.open(t)
-		defer db.Close()
-		a, _ := New(db, Config{Dialect: PostgreSQL})
-		b, _ := New(db, Config{Dialect: PostgreSQL})
-		unlock, err := a.Lock(t.Context(), core.ID{1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if _, err := b.Lock(ctx, core.ID{1}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a second lock within the hour: %v", err)
-		}
-		l.set(func() { l.failing = true })
-		time.Sleep(lease * 2 / 3)
-		l.set(func() { l.failing = false })
-		time.Sleep(lease)
-		if l.held() == "" {
-			t.Error("the lease ended while the lock was held")
-		}
-		begun := time.Now()
-		time.AfterFunc(time.Minute, unlock)
-		again, err := b.Lock(t.Context(), core.ID{1})
-		if waited := time.Since(begun); err != nil || waited < time.Minute || waited > time.Minute+2*maxPoll {
-			t.Errorf("the lock came after %v: %v", waited, err)
-		}
-		unlock() // does nothing
-		if l.held() == "" {
-			t.Error("a second unlock ended the lock of another")
-		}
-		again()
-	})
-}
-
-// The lock of a process that died is free after its lease.
-func TestLeaseEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLeases()
-		db := l.open(t)
-		defer db.Close()
-		l.owner, l.expires = "the dead", time.Now().Add(lease).UnixMilli()
-		s, _ := New(db, Config{Dialect: PostgreSQL})
-		begun := time.Now()
-		unlock, err := s.Lock(t.Context(), core.ID{1})
-		if waited := time.Since(begun); err != nil || waited < lease || waited > lease+2*maxPoll {
-			t.Fatalf("the lock came after %v: %v", waited, err)
-		}
-		unlock()
-	})
-}
-
-// Waiters of one process do not all ask the database.
-// Fails if Lock does not enter the queue.
-func TestLockQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLeases()
-		db := l.open(t)
-		defer db.Close()
-		s, _ := New(db, Config{Dialect: PostgreSQL})
-		unlock, err := s.Lock(t.Context(), core.ID{1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		before := l.count()
-		got := make(chan func())
-		for range 10 {
-			go func() {
-				unlock, err := s.Lock(t.Context(), core.ID{1})
-				if err != nil {
-					t.Error(err)
-				}
-				got <- unlock
-			}()
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := s.Lock(ctx, core.ID{1}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a waiter whose context ended: %v", err)
-		}
-		if n := l.count() - before; n != 0 {
-			t.Errorf("%d statements while another of the process had the lock", n)
-		}
-		unlock()
-		for range 10 {
-			(<-got)()
-		}
-		synctest.Wait()
-		if s.queues.of[core.ID{1}] != nil {
-			t.Error("the queue stays when nobody waits")
-		}
-	})
-}
-
-func (l *leases) set(fn func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fn()
-}
-
-// held returns who has the lock now.
-func (l *leases) held() (owner string) {
-	l.set(func() {
-		if l.expires > time.Now().UnixMilli() {
-			owner = l.owner
-		}
-	})
-	return owner
 }
