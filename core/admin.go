@@ -64,8 +64,13 @@ func (m *Manager) Valid(ctx context.Context, id ID) error {
 // that of a first request, but no hook of a request runs, Config.Init neither.
 // Fill it, give it limits of its own with [Session.SetExpiry] or
 // [Session.SetIdleTimeout] if it needs any, and call [Session.Save]: then it is
-// stored, if it holds anything, and [Session.Cookie] returns what the client
-// has to present. It may be saved again, and needs no closing.
+// stored, if it holds anything and its limits have not passed, and
+// [Session.Cookie] returns what the client has to present. Where the path of
+// cookies follows the mount, see [CookieConfig], that of this one is "/".
+//
+// It may be saved again beside its client, of whose changes it sees those that
+// a Save of its own has met, and needs no closing. It takes no lock in
+// exclusive mode.
 func (m *Manager) New(ctx context.Context) *Session {
 	return &Session{m: m, ctx: ctx, made: true, path: cmp.Or(m.cookie.Path, "/"), loaded: true, state: &state{now: m.now(), counted: true}}
 }

@@ -15,8 +15,9 @@ type CookieConfig struct {
 	// Name. Default: "__Host-session"; "__Secure-session" if Path or Domain
 	// is set; "session" if Insecure.
 	Name string
-	// Path that the cookie is sent to, starting and ending with "/"; a
-	// missing "/" at the end is added, so that /q does not cover /qux.
+	// Path that the cookie is sent to, starting and ending with "/", of at
+	// most 1024 bytes; a missing "/" at the end is added, so that /q does not
+	// cover /qux. Nor does it cover /q itself: link to /q/.
 	// Default: "/" for a Name that begins with __Host-, as the default one
 	// does, since browsers demand it; with another Name it is where the
 	// middleware is mounted: what http.StripPrefix took off before it, and
@@ -37,7 +38,8 @@ type CookieConfig struct {
 	Persistent bool
 	// Insecure is for development over plain HTTP with browsers that refuse
 	// Secure cookies on localhost, as Safari does. It drops Secure and the
-	// name's prefix. Default: false.
+	// name's prefix, and with that the reason for Path to be "/": set it, if
+	// the cookie is to go where that of production does. Default: false.
 	Insecure bool
 }
 

@@ -29,8 +29,9 @@ func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.R
 
 // ServeAt is [Manager.Serve] for a framework that knows where in the site it
 // runs the middleware, as in a route group. depth tells how many segments of
-// the URL's path lead there: 1 if that is /app, also if it is /{tenant}. It is
-// called if the cookie's path follows the mount: see [CookieConfig].Path.
+// the URL's path lead there: 1 if that is /app, also if it is /{tenant}; more
+// than it has are none. It is called if the cookie's path follows the mount, see
+// [CookieConfig].Path, and may be nil.
 func (m *Manager) ServeAt(w http.ResponseWriter, r *http.Request, depth func(r *http.Request) int, next func(http.ResponseWriter, *http.Request)) {
 	if c, ok := r.Context().Value(nestedKey{m}).(*exchangeContext); ok {
 		if same(w, c.inner) {

@@ -13,7 +13,8 @@ import (
 // saved once before the response begins, and useless after the request. Its
 // methods are safe for concurrent use within the request.
 //
-// Nothing is saved by hand: see [Session.Save] for the exception.
+// Nothing is saved by hand: see [Session.Save] for the exception, and
+// [Manager.New] and [Manager.Load] for sessions outside requests.
 type Session struct {
 	m       *Manager
 	ctx     context.Context // of the request; detached before store calls
@@ -385,7 +386,7 @@ func (s *Session) Persist(d time.Duration) {
 }
 
 // Save stores the changes so far, now. It is for handlers that stay: server-
-// sent events, WebSockets. Before the first byte it also sets the cookie.
+// sent events, WebSockets; and for sessions outside requests. Before the first byte it also sets the cookie.
 // It counts as a use of the session, so that one does not expire while it is
 // streamed to; of a session of [Manager.Load] it does not. Of ctx only the
 // values matter: like every call of a store, this one ends after
