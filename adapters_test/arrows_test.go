@@ -32,12 +32,10 @@ var policy = map[string][]string{
 	"core/csrf":        {"core"},
 	"core/sweep":       {"core"},
 
-	"adapters/internal/mount": {},
-
-	"adapters/ginsession":   {"core", "adapters/internal/mount", "github.com/gin-gonic/gin"},
-	"adapters/echosession":  {"core", "adapters/internal/mount", "github.com/labstack/echo/v4"},
-	"adapters/echo5session": {"core", "adapters/internal/mount", "github.com/labstack/echo/v5"},
-	"adapters/chisession":   {"core", "adapters/internal/mount", "github.com/go-chi/chi/v5"},
+	"adapters/ginsession":   {"core", "github.com/gin-gonic/gin"},
+	"adapters/echosession":  {"core", "github.com/labstack/echo/v4"},
+	"adapters/echo5session": {"core", "github.com/labstack/echo/v5"},
+	"adapters/chisession":   {"core"},
 
 	"stores/internal/expiry": {"core"},
 

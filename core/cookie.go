@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +23,7 @@ type CookieConfig struct {
 	// Default: "/" for a Name that begins with __Host-, as the default one
 	// does, since browsers demand it; with another Name it is where the
 	// middleware is mounted: what http.StripPrefix took off before it, and
-	// the sub-router of chi that uses it. Other routers do not tell a
-	// middleware which group it is in: their adapters have NewAt.
+	// the group of routes that the NewAt of an adapter was told.
 	Path string
 	// Domain, to share the cookie with subdomains. Default: none, so only
 	// this very host receives it.
@@ -131,58 +132,72 @@ func (c CookieConfig) withDefaults() (CookieConfig, error) {
 // badAttributeByte finds a byte that cannot stand in a Path or Domain.
 func badAttributeByte(v string) (b byte, found bool) {
 	for _, b := range []byte(v) {
-		if b < 0x20 || b >= 0x7f || b == ';' || b == ',' || b == '"' || b == '\\' || b == ' ' {
+		if !isAttributeByte(b) {
 			return b, true
 		}
 	}
 	return 0, false
 }
 
-// mountPath is where a handler is mounted, with a slash at the end: what
-// http.StripPrefix took off the path that was asked for, and so many segments
-// of what is left as a framework has taken. It is "/" where the client would not
-// return a cookie of that path, as where something rewrote the URL in between.
-func mountPath(r *http.Request, depth func(*http.Request) int) string {
-	here := r.URL.EscapedPath()
+func isAttributeByte(b byte) bool {
+	return b > 0x20 && b < 0x7f && b != ';' && b != ',' && b != '"' && b != '\\'
+}
+
+// mountPath is the path of the cookie where it follows the mount: what
+// http.StripPrefix took off the path that was asked for, and besides as many
+// segments as the group of routes has, each as the client spelled it, since
+// that is what a browser compares. It is "/" where something rewrote the path.
+func mountPath(r *http.Request, group string) string {
 	asked, _, _ := strings.Cut(r.RequestURI, "?")
-	if i := strings.Index(asked, "://"); i > 0 && asked[0] != '/' { // a proxy asks by the whole URL
-		asked = asked[i+len("://"):]
-		asked = asked[max(strings.IndexByte(asked, '/'), 0):]
+	if _, rest, ok := strings.Cut(asked, "://"); ok && asked[0] != '/' { // a proxy asks by the whole URL
+		_, rest, _ = strings.Cut(rest, "/")
+		asked = "/" + rest
 	}
+	here := r.URL.EscapedPath()
 	if asked == "" { // the request was not read from a connection
 		asked = here
 	}
-	prefix, ok := strings.CutSuffix(asked, here)
-	if !ok || prefix != "" && prefix[0] != '/' {
-		ok, prefix = false, ""
-	}
-	prefix = strings.TrimRight(prefix, "/")
-	if depth != nil {
-		prefix += leading(here, depth(r))
-	}
-	_, bad := badAttributeByte(prefix)
-	if bad || len(prefix) >= maxPath || !ok && !strings.HasPrefix(asked+"/", prefix+"/") {
+	if asked == here && group == "" {
 		return "/"
 	}
-	return prefix + "/"
+	all, left := segments(asked), segments(here)
+	taken := len(all) - len(left)
+	if taken < 0 || !slices.EqualFunc(all[taken:], left, sameSegment) {
+		return "/"
+	}
+	if taken += len(segments(group)); taken > len(all) {
+		return "/"
+	}
+	var b strings.Builder
+	for _, segment := range all[:taken] {
+		b.WriteByte('/')
+		for _, c := range []byte(segment) {
+			// A browser does not find again what is spelled in another way;
+			// but no cookie there is better than one for all places.
+			if isAttributeByte(c) {
+				b.WriteByte(c)
+			} else {
+				fmt.Fprintf(&b, "%%%02X", c)
+			}
+		}
+	}
+	path := b.String()
+	return path[:min(len(path), maxPath-1)] + "/"
 }
 
-// leading returns the first n segments of a path, or "" if it has fewer.
-func leading(path string, n int) string {
-	var b strings.Builder
-	for segment := range strings.SplitSeq(path, "/") {
-		if n <= 0 {
-			break
-		}
-		if segment != "" { // as routers that clean a path see it
-			b.WriteString("/" + segment)
-			n--
-		}
+// segments returns those of a path, as routers that clean it see them.
+func segments(path string) []string {
+	return strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+}
+
+// sameSegment reports whether two spellings of a segment are of the same one.
+func sameSegment(a, b string) bool {
+	if a == b {
+		return true
 	}
-	if n > 0 {
-		return ""
-	}
-	return b.String()
+	a, errA := url.PathUnescape(a)
+	b, errB := url.PathUnescape(b)
+	return errA == nil && errB == nil && a == b
 }
 
 func validDomain(d string) bool {

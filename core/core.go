@@ -12,7 +12,7 @@
 //	})
 //	http.ListenAndServe("127.0.0.1:8080", sessions.Handler(mux))
 //
-// Gin, Echo and Chi have adapters of three or four functions each, beside this package.
+// Gin, Echo and Chi have adapters of four functions each, beside this package.
 //
 // # One request
 //

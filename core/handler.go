@@ -24,15 +24,15 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 // calls. It calls next once, unless [Config].OnRejected has answered: a
 // session that cannot be had is an error when it is used.
 func (m *Manager) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request)) {
-	m.ServeAt(w, r, nil, next)
+	m.ServeAt(w, r, "", next)
 }
 
-// ServeAt is [Manager.Serve] for a framework that knows where in the site it
-// runs the middleware, as in a route group. depth tells how many segments of
-// the URL's path lead there: 1 if that is /app, also if it is /{tenant}; more
-// than it has are none. It is called if the cookie's path follows the mount, see
-// [CookieConfig].Path, and may be nil.
-func (m *Manager) ServeAt(w http.ResponseWriter, r *http.Request, depth func(r *http.Request) int, next func(http.ResponseWriter, *http.Request)) {
+// ServeAt is [Manager.Serve] for a middleware that is used in a group of
+// routes. group is the path that these begin with, or "". Parameters may stand in
+// it in any syntax, as in /t/{tenant}: only the number of its segments counts. It
+// is part of the cookie's path where that follows the mount, as
+// [CookieConfig].Path tells.
+func (m *Manager) ServeAt(w http.ResponseWriter, r *http.Request, group string, next func(http.ResponseWriter, *http.Request)) {
 	if c, ok := r.Context().Value(nestedKey{m}).(*exchangeContext); ok {
 		if same(w, c.inner) {
 			w = (*exchange)(c).writer() // a router that started over had forgotten it
@@ -47,7 +47,7 @@ func (m *Manager) ServeAt(w http.ResponseWriter, r *http.Request, depth func(r *
 	e.session.lines = m.receive(r)
 	e.session.path = m.cookie.Path
 	if e.session.path == "" {
-		e.session.path = mountPath(r, depth)
+		e.session.path = mountPath(r, group)
 	}
 	e.session.request = &e.request
 	defer e.end()

@@ -29,8 +29,8 @@ func TestCookiePathFromMount(t *testing.T) {
 		{"whole URL", core.CookieConfig{Insecure: true}, "/app", "http://example.com/app/x", "/app/"},
 		{"a URL in the path", core.CookieConfig{Insecure: true}, "/app", "/app/go/http://example.com/x", "/app/"},
 		{"the longest", core.CookieConfig{Insecure: true}, "/" + strings.Repeat("a", 1022), "/" + strings.Repeat("a", 1022) + "/x", "/" + strings.Repeat("a", 1022) + "/"},
-		{"longer than browsers take", core.CookieConfig{Insecure: true}, "/" + strings.Repeat("a", 1023), "/" + strings.Repeat("a", 1023) + "/x", "/"},
-		{"a path that cannot stand in a header", core.CookieConfig{Insecure: true}, "/a;b", "/a;b/c", "/"},
+		{"longer than browsers take", core.CookieConfig{Insecure: true}, "/" + strings.Repeat("a", 1023), "/" + strings.Repeat("a", 1023) + "/x", "/" + strings.Repeat("a", 1022) + "/"},
+		{"a path that cannot stand in a header", core.CookieConfig{Insecure: true}, "/a;b", "/a;b/c", "/a%3Bb/"},
 		{"set", core.CookieConfig{Insecure: true, Path: "/q"}, "/app", "/app/x", "/q/"},
 		{"prefix demands the root", core.CookieConfig{}, "/app", "/app/x", "/"},
 	} {
@@ -67,9 +67,10 @@ func TestCookiePathFromMount(t *testing.T) {
 	}
 }
 
-// ServeAt: the path is one that the client will return the cookie to, and one
-// for all where none can be told.
-func TestCookiePathFromDepth(t *testing.T) {
+// The path is that of the group, as the client spelled it, so that it returns the
+// cookie; and no URL of a group gives a cookie to other groups, unless something
+// rewrote it in between.
+func TestCookiePathFromGroup(t *testing.T) {
 	var path string
 	m := core.MustNew(core.Config{
 		Store:    memorystore.New(memorystore.Config{}),
@@ -77,9 +78,9 @@ func TestCookiePathFromDepth(t *testing.T) {
 		OnCookie: func(_ *http.Request, c *http.Cookie) { path = c.Path },
 	})
 	defer m.Close()
-	at := func(depth int) http.Handler {
+	at := func(group string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			m.ServeAt(w, r, func(*http.Request) int { return depth }, func(_ http.ResponseWriter, r *http.Request) {
+			m.ServeAt(w, r, group, func(_ http.ResponseWriter, r *http.Request) {
 				core.Get(r.Context()).Set("k", "v")
 			})
 		})
@@ -102,20 +103,29 @@ func TestCookiePathFromDepth(t *testing.T) {
 		target string
 		want   string
 	}{
-		{"group", at(1), "/app/x", "/app/"},
-		{"too deep", at(3), "/app/x", "/"},
-		{"above", at(-1), "/app/x", "/"},
-		{"all", at(1), "*", "/*/"},
-		{"empty segments", at(2), "//a//b/x", "/a/b/"},
-		{"below what was stripped", http.StripPrefix("/site", at(1)), "/site/app/x", "/site/app/"},
-		{"a URL in the path", http.StripPrefix("/site", at(1)), "/site/app/go/http://example.com/x", "/site/app/"},
-		{"written in another way", at(1), "/app/a|b", "/app/"},
-		{"written in another way, below what was stripped", http.StripPrefix("/site", at(1)), "/site/app/a|b", "/"},
-		{"itself written in another way", at(1), "/a|b/x", "/"},
-		{"rewritten", rewritten("/app/x", at(1)), "/old/x", "/"},
-		{"rewritten at the end", rewritten("/app/x", at(1)), "/app/x/", "/app/"},
-		{"rewritten to one with the same beginning", rewritten("/app/x", at(1)), "/apple/x", "/"},
-		{"not read from a connection", unread(at(1)), "/app/x", "/app/"},
+		{"root", at(""), "/app/x", "/"},
+		{"root with a slash", at("/"), "/app/x", "/"},
+		{"group", at("/app"), "/app/x", "/app/"},
+		{"group with a slash", at("app/"), "/app", "/app/"},
+		{"group with a parameter", at("/t/{tenant}"), "/t/acme/x", "/t/acme/"},
+		{"too deep", at("/a/b/c"), "/a/b", "/"},
+		{"all", at("/a"), "*", "/*/"},
+		{"empty segments", at("/a/b"), "//a//b/x", "/a/b/"},
+		{"below what was stripped", http.StripPrefix("/site", at("/app")), "/site/app/x", "/site/app/"},
+		{"a URL in the path", http.StripPrefix("/site", at("/app")), "/site/app/go/http://example.com/x", "/site/app/"},
+		{"whole URL", http.StripPrefix("/site", at("/app")), "http://example.com/site/app/x?y=/z", "/site/app/"},
+		{"whole URL of the root", at(""), "http://example.com", "/"},
+		{"spelled in another way", at("/app"), "/app/a|b", "/app/"},
+		{"spelled in another way, below what was stripped", http.StripPrefix("/site", at("/app")), "/site/app/a|b", "/site/app/"},
+		{"itself spelled in another way", at("/{tenant}"), "/a|%62/x", "/a|%62/"},
+		{"what cannot stand in a header", at("/{tenant}"), "/a;b\xffc/x", "/a%3Bb%FFc/"},
+		{"longer than browsers take", at("/{tenant}"), "/" + strings.Repeat("a", 2000) + "/x", "/" + strings.Repeat("a", 1022) + "/"},
+		{"rewritten", rewritten("/app/x", at("/app")), "/old/x", "/"},
+		{"rewritten to a longer one", rewritten("/app/in/x", at("/app/in")), "/in/x", "/"},
+		{"rewritten, the slash at the end", rewritten("/app/x", at("/app")), "/app/x/", "/app/"},
+		{"rewritten to one with the same beginning", rewritten("/app/x", at("/app")), "/apple/x", "/"},
+		{"rewritten in its last segment", rewritten("/app/y", at("/app")), "/app/x", "/"},
+		{"not read from a connection", unread(at("/app")), "/app/x", "/app/"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path = ""

@@ -386,12 +386,12 @@ func (s *Session) Persist(d time.Duration) {
 }
 
 // Save stores the changes so far, now. It is for handlers that stay: server-
-// sent events, WebSockets; and for sessions outside requests. Before the first byte it also sets the cookie.
-// It counts as a use of the session, so that one does not expire while it is
-// streamed to; of a session of [Manager.Load] it does not. Of ctx only the
-// values matter: like every call of a store, this one ends after
-// Config.StoreTimeout, not when the client hangs up. After an error the changes
-// are still pending, and a later Save may succeed.
+// sent events, WebSockets; and for sessions outside requests. Before the first
+// byte it also sets the cookie. It counts as a use of the session, so that one
+// does not expire while it is streamed to; of a session of [Manager.Load] it
+// does not. Of ctx only the values matter: like every call of a store, this one
+// ends after Config.StoreTimeout, not when the client hangs up. After an error
+// the changes are still pending, and a later Save may succeed.
 func (s *Session) Save(ctx context.Context) error {
 	defer s.lock()()
 	if s.phase == ended {

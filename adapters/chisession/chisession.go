@@ -21,38 +21,28 @@ package chisession
 import (
 	"net/http"
 
-	"github.com/coatcheck/sessions/adapters/internal/mount"
 	"github.com/coatcheck/sessions/core"
-	"github.com/go-chi/chi/v5"
 )
 
 // Session is core.Session, so that handlers need only this package.
 type Session = core.Session
 
-// New returns the middleware that gives every request a session of m. A
-// request that passes it twice has one session. In a sub-router, as those of
-// Route and Mount, the cookie's path is that of the sub-router, if
-// core.CookieConfig leaves it to the mount: see its Path.
-func New(m *core.Manager) func(http.Handler) http.Handler {
+// New returns the middleware that gives every request a session of m: the
+// method Handler of m. A request that passes it twice has one session.
+func New(m *core.Manager) func(http.Handler) http.Handler { return m.Handler }
+
+// NewAt is New for a group of routes whose sessions are to be its own: group is
+// the path that they begin with, and becomes that of the cookie, the values of
+// its parameters put in. It makes no difference if core.CookieConfig says which
+// path the cookie has: by its Path, or by a Name that begins with __Host-, as
+// the default one does. Where groups lie inside each other, the names of their
+// cookies must differ.
+func NewAt(m *core.Manager, group string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			m.ServeAt(w, r, depth, next.ServeHTTP)
+			m.ServeAt(w, r, group, next.ServeHTTP)
 		})
 	}
-}
-
-// depth tells how deep the sub-router is that a request is in. chi leaves the
-// URL as it is, and keeps what is left of its path.
-func depth(r *http.Request) int {
-	c := chi.RouteContext(r.Context())
-	if c == nil || c.RoutePath == "" {
-		return 0
-	}
-	path := r.URL.RawPath
-	if path == "" {
-		path = r.URL.Path
-	}
-	return mount.Depth(path) - mount.Depth(c.RoutePath)
 }
 
 // Get returns the session of a request. It panics if the request did not pass

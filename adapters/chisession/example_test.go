@@ -41,7 +41,7 @@ func Example() {
 	// visit 2
 }
 
-func ExampleNew_subRouter() {
+func ExampleNewAt() {
 	sessions := core.MustNew(core.Config{
 		Store:  memorystore.New(memorystore.Config{}),
 		Cookie: core.CookieConfig{Name: "__Secure-tenant"}, // which may have a path, unlike __Host-
@@ -50,7 +50,7 @@ func ExampleNew_subRouter() {
 
 	r := chi.NewRouter()
 	r.Route("/t/{tenant}", func(r chi.Router) {
-		r.Use(chisession.New(sessions))
+		r.Use(chisession.NewAt(sessions, "/t/{tenant}"))
 		r.Get("/cart", func(w http.ResponseWriter, r *http.Request) { chisession.Get(r).Set("items", 1) })
 	})
 

@@ -33,7 +33,6 @@ package echosession
 import (
 	"net/http"
 
-	"github.com/coatcheck/sessions/adapters/internal/mount"
 	"github.com/coatcheck/sessions/core"
 	"github.com/labstack/echo/v4"
 )
@@ -43,16 +42,15 @@ type Session = core.Session
 
 // New returns the middleware that gives every request a session of m. A
 // request that passes it twice has one session.
-func New(m *core.Manager) echo.MiddlewareFunc { return serve(m, nil) }
+func New(m *core.Manager) echo.MiddlewareFunc { return NewAt(m, "") }
 
-// NewAt is New for a group of routes, for a cookie whose path is that of the
-// group: path is what its routes begin with, parameters as they stand there,
-// and the cookie has their values. It makes no difference if core.CookieConfig
-// says which path the cookie has: by its Path, or by a Name that begins with
-// __Host-, as the default one does.
-func NewAt(m *core.Manager, path string) echo.MiddlewareFunc { return serve(m, mount.At(path)) }
-
-func serve(m *core.Manager, depth func(*http.Request) int) echo.MiddlewareFunc {
+// NewAt is New for a group of routes whose sessions are to be its own: group is
+// the path that they begin with, and becomes that of the cookie, the values of
+// its parameters put in. It makes no difference if core.CookieConfig says which
+// path the cookie has: by its Path, or by a Name that begins with __Host-, as
+// the default one does. Where groups lie inside each other, the names of their
+// cookies must differ.
+func NewAt(m *core.Manager, group string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
 			response, request := c.Response(), c.Request()
@@ -60,7 +58,7 @@ func serve(m *core.Manager, depth func(*http.Request) int) echo.MiddlewareFunc {
 				c.SetResponse(response)
 				c.SetRequest(request)
 			}()
-			m.ServeAt(response, request, depth, func(w http.ResponseWriter, r *http.Request) {
+			m.ServeAt(response, request, group, func(w http.ResponseWriter, r *http.Request) {
 				own := echo.NewResponse(w, c.Echo())
 				own.Status = response.Status
 				c.SetResponse(own)

@@ -32,7 +32,6 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/coatcheck/sessions/adapters/internal/mount"
 	"github.com/coatcheck/sessions/core"
 	"github.com/gin-gonic/gin"
 )
@@ -42,15 +41,15 @@ type Session = core.Session
 
 // New returns the middleware that gives every request a session of m. A
 // request that passes it twice has one session.
-func New(m *core.Manager) gin.HandlerFunc { return serve(m, nil) }
+func New(m *core.Manager) gin.HandlerFunc { return NewAt(m, "") }
 
-// NewAt is New for a group of routes, for a cookie whose path is that of the
-// group: what group.BasePath returns, the values of its parameters put in. It
-// makes no difference if core.CookieConfig says which path the cookie has: by
-// its Path, or by a Name that begins with __Host-, as the default one does.
-func NewAt(m *core.Manager, path string) gin.HandlerFunc { return serve(m, mount.At(path)) }
-
-func serve(m *core.Manager, depth func(*http.Request) int) gin.HandlerFunc {
+// NewAt is New for a group of routes whose sessions are to be its own: group is
+// the path that they begin with, as its BasePath tells, and becomes that of the
+// cookie, the values of its parameters put in. It makes no difference if
+// core.CookieConfig says which path the cookie has: by its Path, or by a Name
+// that begins with __Host-, as the default one does. Where groups lie inside
+// each other, the names of their cookies must differ.
+func NewAt(m *core.Manager, group string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		inner, request := c.Writer, c.Request
 		answered := true
@@ -60,7 +59,7 @@ func serve(m *core.Manager, depth func(*http.Request) int) gin.HandlerFunc {
 				c.Abort()
 			}
 		}()
-		m.ServeAt(inner, request, depth, func(w http.ResponseWriter, r *http.Request) {
+		m.ServeAt(inner, request, group, func(w http.ResponseWriter, r *http.Request) {
 			answered = false
 			own := &writer{inner, w}
 			c.Writer, c.Request = own, r
