@@ -54,9 +54,9 @@ func (s *Store) do(ctx context.Context, client rueidis.Client, cmd rueidis.Compl
 	return s.answer(ctx, func() rueidis.RedisResult { return client.Do(ctx, cmd) })
 }
 
-// exec runs a script on a key.
-func (s *Store) exec(ctx context.Context, script *rueidis.Lua, key string, args ...string) (rueidis.RedisMessage, error) {
-	return s.answer(ctx, func() rueidis.RedisResult { return script.Exec(ctx, s.client, []string{key}, args) })
+// exec runs a script on keys of one slot.
+func (s *Store) exec(ctx context.Context, script *rueidis.Lua, keys []string, args ...string) (rueidis.RedisMessage, error) {
+	return s.answer(ctx, func() rueidis.RedisResult { return script.Exec(ctx, s.client, keys, args) })
 }
 
 func (s *Store) answer(ctx context.Context, f func() rueidis.RedisResult) (rueidis.RedisMessage, error) {

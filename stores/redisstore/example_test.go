@@ -57,8 +57,12 @@ func ExampleNew_sentinel() {
 // A Cluster, with TLS and a user of its own: any nodes will do, the client finds
 // the others. All that the user must be allowed is
 //
-//	ACL SETUSER shop on >password ~shop:* +get +set +getrange +setrange +del +pexpire +pexpireat
+//	ACL SETUSER shop on >password ~shop:* +get +set +getrange +setrange +del +pexpire +pexpireat +pttl
 //	    +zadd +zrange +zrem +eval +evalsha +scan +role +info +cluster +@connection
+//	    &shop:l +publish +subscribe
+//
+// The last line is for [Store.Lock]: without it, who waits for a lock is not
+// woken, and looks every 64 milliseconds.
 func ExampleNew_cluster() {
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress: []string{"node-1:6379", "node-2:6379", "node-3:6379"},

@@ -298,25 +298,34 @@ func TestServerIsFull(t *testing.T) {
 	}
 }
 
-// Fails if a verb needs a command that the example of New does not name.
-func TestLeastPrivilege(t *testing.T) {
+// exampleUser makes the user of the example of New on a server, with the rules
+// that edit leaves, and returns a store for it.
+func exampleUser(t *testing.T, server *server, edit func(rules string) string) *Store {
+	t.Helper()
 	example, err := os.ReadFile("example_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rule, ok := strings.Cut(string(example), "ACL SETUSER")
-	rule, _, ok2 := strings.Cut(rule, "\nfunc ")
+	_, rules, ok := strings.Cut(string(example), "//\tACL SETUSER")
+	rules, _, ok2 := strings.Cut(rules, "\n//\n")
 	if !ok || !ok2 {
 		t.Fatal("no ACL SETUSER in the examples")
 	}
-	server := startServer(t)
-	server.command(t, append([]string{"ACL", "SETUSER"}, strings.Fields(strings.ReplaceAll(rule, "//", ""))...)...)
+	rules = edit(strings.ReplaceAll(rules, "//", ""))
+	server.command(t, append([]string{"ACL", "SETUSER"}, strings.Fields(rules)...)...)
 	option := server.option()
 	option.Username, option.Password = "shop", "password"
 	s, err := New(newClient(t, option), Config{Prefix: "shop"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// Fails if a verb needs a command that the example of New does not name.
+func TestLeastPrivilege(t *testing.T) {
+	server := startServer(t)
+	s := exampleUser(t, server, func(rules string) string { return rules })
 	rec := session(time.Now(), "ann")
 	if err := s.Create(t.Context(), rec); err != nil {
 		t.Fatal(err)
@@ -326,6 +335,8 @@ func TestLeastPrivilege(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	})
+	one, two := patient(t, beside(t, s, s.client)), patient(t, beside(t, s, s.client))
+	handOver(t, one, two, newUnknown(), nil)
 	s.prefix = "other"
 	if _, err := s.Load(t.Context(), rec.ID); err == nil || !strings.Contains(err.Error(), "NOPERM") {
 		t.Errorf("Load of another prefix: %v, want NOPERM", err)

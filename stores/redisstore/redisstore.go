@@ -65,6 +65,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -107,6 +108,7 @@ type Store struct {
 	calls  atomic.Int64 // under way, see call
 	queues queues
 	lease  time.Duration // of a lock
+	watch  watch
 }
 
 var (
@@ -116,6 +118,7 @@ var (
 	_ core.VersionDeleter = (*Store)(nil)
 	_ core.Locker         = (*Store)(nil)
 	_ core.Checker        = (*Store)(nil)
+	_ io.Closer           = (*Store)(nil)
 )
 
 // New returns a store on a client, which stays the caller's to close. It does
@@ -138,7 +141,7 @@ func New(client rueidis.Client, cfg Config) (*Store, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	return &Store{client: client, prefix: cfg.Prefix, clock: cfg.Clock, queues: newQueues(), lease: lockLease}, nil
+	return &Store{client: client, prefix: cfg.Prefix, clock: cfg.Clock, queues: newQueues(), lease: lockLease, watch: newWatch()}, nil
 }
 
 func (s *Store) recordKey(id core.ID) string { return s.prefix + ":s:" + id.String() }
@@ -279,7 +282,7 @@ func (s *Store) DeleteVersion(ctx context.Context, id core.ID, v uint64) error {
 
 // remove deletes a record and then its entry in the list of its user.
 func (s *Store) remove(ctx context.Context, id core.ID, version string) (code int64, err error) {
-	answer, err := s.exec(ctx, deleteScript, s.recordKey(id), millis(s.clock()), version)
+	answer, err := s.exec(ctx, deleteScript, []string{s.recordKey(id)}, millis(s.clock()), version)
 	if err != nil {
 		return 0, failure(ctx, err)
 	}

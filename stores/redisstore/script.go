@@ -89,9 +89,14 @@ return {live and 1 or 0, marked and string.sub(old, 26, 57) or ''}`)
 
 var errAnswer = errors.New("the server gave an unexpected answer")
 
-// run executes a script that answers with a code.
+// run executes a script on one key that answers with a code.
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, key string, args ...string) (int64, error) {
-	answer, err := s.exec(ctx, script, key, args...)
+	return s.number(ctx, script, []string{key}, args...)
+}
+
+// number executes a script that answers with one.
+func (s *Store) number(ctx context.Context, script *rueidis.Lua, keys []string, args ...string) (int64, error) {
+	answer, err := s.exec(ctx, script, keys, args...)
 	if err != nil {
 		return 0, failure(ctx, err)
 	}

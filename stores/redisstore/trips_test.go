@@ -30,6 +30,7 @@ func TestRoundTrips(t *testing.T) {
 	}
 	loadScripts(t, s)
 	anonymous, user := session(clock.Now(), ""), session(clock.Now(), "ann")
+	var unlock func()
 	for _, c := range []struct {
 		verb string
 		want int64
@@ -58,6 +59,8 @@ func TestRoundTrips(t *testing.T) {
 		{"DeleteVersion", 2, func() { check(s.DeleteVersion(ctx, user.ID, user.Version)) }},
 		{"Delete", 2, func() { _, err := s.Delete(ctx, anonymous.ID); check(err) }},
 		{"Load of nothing", 1, func() { s.Load(ctx, anonymous.ID) }},
+		{"Lock", 1, func() { u, err := s.Lock(ctx, anonymous.ID); check(err); unlock = u }},
+		{"unlock", 1, func() { unlock() }},
 	} {
 		if got := tap.count(c.call); got != c.want {
 			t.Errorf("%s: %d round trips, want %d", c.verb, got, c.want)
@@ -114,9 +117,14 @@ func loadScripts(t *testing.T, s *Store) {
 	if err == nil {
 		_, err = s.Delete(ctx, rec.ID)
 	}
+	unlock := func() {}
+	if err == nil {
+		unlock, err = s.Lock(ctx, rec.ID)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	unlock()
 }
 
 var visits = core.NewKey[int]("visits")

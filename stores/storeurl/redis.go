@@ -24,8 +24,9 @@ type redisStore struct {
 }
 
 func (s *redisStore) Close() error {
+	err := s.Store.Close()
 	s.client.Close()
-	return nil
+	return err
 }
 
 func openRedis(ctx context.Context, l *location) (core.Store, error) {
