@@ -2,11 +2,14 @@ package engines
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/coatcheck/sessions/adapters_test/engines/internal/servers"
+	"github.com/coatcheck/sessions/core"
+	"github.com/coatcheck/sessions/stores/storeurl"
 )
 
 func clusterSpec(t testing.TB) appSpec {
@@ -110,6 +113,83 @@ func TestMasterKilled(t *testing.T) {
 			} else if failures++; failures > recovery {
 				t.Fatalf("%d failures since the replica took over", failures)
 			}
+		}
+	}
+}
+
+// Feature S4 on a Cluster: whoever waits for a lock is woken, whichever nodes
+// the lock and the waiter's subscription are on, which ends with the store.
+// Fails if a message stays on its node, or if Close forgets the subscription.
+func TestLockWakesOnCluster(t *testing.T) {
+	servers.RedisCluster(t).Settle(t)
+	spec, ctx := clusterSpec(t), t.Context()
+	client, err := newRedisClient(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var stores [2]core.Store
+	for i := range stores {
+		if stores[i], err = storeurl.Open(ctx, spec.DSN+"&prefix="+spec.Table); err != nil {
+			t.Fatal(err)
+		}
+		defer stores[i].(io.Closer).Close()
+	}
+	// handOver returns how long after its release one who waits has the lock.
+	handOver := func(from, to core.Store, id core.ID) time.Duration {
+		unlock, err := from.(core.Locker).Lock(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan time.Time, 1)
+		go func() {
+			unlock, err := to.(core.Locker).Lock(ctx, id)
+			if got <- time.Now(); err != nil {
+				t.Error(err)
+				return
+			}
+			unlock()
+		}()
+		mark := fmt.Sprintf("%s:w:{%[1]s:l:%s}", spec.Table, id)
+		for deadline := time.Now().Add(30 * time.Second); client.Do(ctx, client.B().Get().Key(mark).Build()).Error() != nil; {
+			if time.Now().After(deadline) {
+				t.Fatal("nobody waits for a message")
+			}
+			time.Sleep(time.Millisecond) // another program: there is nothing else to wait for
+		}
+		released := time.Now()
+		unlock()
+		return (<-got).Sub(released)
+	}
+	for n := range 24 {
+		// Who is not woken looks half a second after the mark. A busy machine
+		// may spoil a try, and a waiter that is not woken all of them.
+		id, best := newRecord(n, "").ID, time.Hour
+		for try := 0; try < 20 && best > 100*time.Millisecond; try++ {
+			best = min(best, handOver(stores[n%2], stores[1-n%2], id))
+		}
+		if best > 100*time.Millisecond {
+			t.Errorf("the lock of %s goes on %v after its release, at best", id, best)
+		}
+	}
+	for _, s := range stores {
+		if err := s.(io.Closer).Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	subscribed := func() (n int64) {
+		for _, node := range client.Nodes() {
+			counts, err := node.Do(ctx, node.B().PubsubNumsub().Channel(spec.Table+":l").Build()).AsIntMap()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += counts[spec.Table+":l"]
+		}
+		return n
+	}
+	for deadline := time.Now().Add(30 * time.Second); subscribed() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the subscriptions outlive Close")
 		}
 	}
 }

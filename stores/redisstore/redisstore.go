@@ -24,7 +24,12 @@
 // beyond the score of its entry takes three. Who reads a list verifies every
 // entry and drops stale ones, so nothing depends on keyspace notifications, and
 // nothing but [Store.List] uses SCAN. The keys of a session and of its user may
-// live on different nodes of a Cluster; no script has more than one key.
+// live on different nodes of a Cluster; no script has keys of both.
+//
+// A lock is a key, prefix:l:ID, that holds its owner and lives for 5 seconds,
+// until it is renewed. While another process waits for it there is a second one,
+// prefix:w:{prefix:l:ID}, in the same slot of a Cluster, and only then its
+// release is told, on the channel prefix:l. See [Store.Lock].
 //
 // # Expiry
 //

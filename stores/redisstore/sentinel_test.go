@@ -101,6 +101,8 @@ func TestPrimaryDies(t *testing.T) {
 	if n, err := client.Do(ctx, client.B().Wait().Numreplicas(1).Timeout(20_000).Build()).AsInt64(); n != 1 || err != nil {
 		t.Fatalf("the replica does not follow: %d, %v", n, err)
 	}
+	one, two := patient(t, beside(t, s, client)), patient(t, beside(t, s, client))
+	handOver(t, one, two, newUnknown(), nil)
 	primary.kill()
 	outages := 0
 	load := func() (core.Record, error) {
@@ -130,4 +132,5 @@ func TestPrimaryDies(t *testing.T) {
 			t.Errorf("%s after the failover: %v", what, err)
 		}
 	})
+	handOver(t, one, two, newUnknown(), nil)
 }

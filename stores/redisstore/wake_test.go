@@ -248,7 +248,30 @@ func TestLockWithoutChannels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hears.Close()
-	handOver(t, one, hears, id, nil)
+	l := one.newLock(id)
+	if err := one.acquire(ctx, l); err != nil {
+		t.Fatal(err)
+	}
+	w := startWaiter(ctx, hears, id)
+	untilMarked(t, one, id)
+	if code, err := one.number(ctx, releaseScript, l.keys, l.owner, one.channel(), l.name); code != codeDone || err != nil {
+		t.Errorf("the release of one who may not tell: %d, %v", code, err)
+	}
+	w.has(t)
+}
+
+// Fails if one subscription, as it ends, takes the next for its own.
+func TestSubscriptionIsSucceeded(t *testing.T) {
+	w := newWatch()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	woken := w.join("a lock")
+	w.became(t.Context(), true)
+	<-woken
+	w.became(ended, false)
+	if len(woken) > 0 || !w.live {
+		t.Error("a subscription that is over ended the one that followed")
+	}
 }
 
 // Fails if there are messages, or connections, for locks that nobody waits for.
