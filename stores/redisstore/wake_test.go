@@ -104,21 +104,16 @@ func subscribers(t *testing.T, server *server, s *Store) int64 {
 	return counts[s.channel()]
 }
 
-// pairs calls test with two stores of one prefix, each with a client of its own,
-// on every kind of connection.
+// pairs calls test, with each protocol, on two stores of one prefix. Each has a
+// client of its own, with one connection for all commands.
 func pairs(t *testing.T, test func(t *testing.T, server *server, one, two *Store)) {
-	resp2 := func(option rueidis.ClientOption) rueidis.ClientOption {
-		option.AlwaysRESP2 = true
-		return option
-	}
-	for name, edit := range map[string]func(rueidis.ClientOption) rueidis.ClientOption{
-		"RESP3": func(option rueidis.ClientOption) rueidis.ClientOption { return option },
-		"RESP2": resp2,
-	} {
+	for name, resp2 := range map[string]bool{"RESP3": false, "RESP2": true} {
 		t.Run(name, func(t *testing.T) {
 			server := startServer(t)
-			one := newStore(t, newClient(t, edit(server.option())), nil)
-			two := beside(t, one, newClient(t, edit(server.option())))
+			option := server.option()
+			option.AlwaysRESP2, option.PipelineMultiplex = resp2, -1
+			one := newStore(t, newClient(t, option), nil)
+			two := beside(t, one, newClient(t, option))
 			test(t, server, patient(t, one), patient(t, two))
 		})
 	}
