@@ -103,7 +103,8 @@ func (w *watch) endUnused() {
 // Close ends the connection on which the store hears of locks, if it has one,
 // and does not wait for that. The client stays open, and so does the store; but
 // whoever waits for a lock of another process is not woken any more, and looks
-// every 64 milliseconds. It never fails.
+// every 64 milliseconds. [core.Manager.Close] calls it; without it, that
+// connection may outlast the client by a minute or two. It never fails.
 func (s *Store) Close() error {
 	w := &s.watch
 	w.mu.Lock()
