@@ -57,10 +57,15 @@
 // so that the kernel frees it when its process ends, in whatever way. They try,
 // wait a moment, and try again, until the context ends: a call of flock that
 // waits cannot be cut short, and a process that is stopped while it holds a
-// lock would stop all others for good. Within a process those who wait form a
-// queue and one of them tries; between processes the one that is next in line is
-// served before those who come later. The context is not looked at during a call
-// of the operating system, so a disk that hangs holds its callers up.
+// lock would stop all others for good. The lock of a session, see [Store.Lock],
+// is held for as long as a request takes. There a goroutine waits in a call of
+// flock for whoever waits for the lock, so that the kernel tells when it is free,
+// and is left behind if the context ends first.
+//
+// Within a process those who wait form a queue and one of them tries; between
+// processes the one that is next in line is served before those who come later.
+// The context is not looked at during a call of the operating system, so a disk
+// that hangs holds its callers up.
 package filestore
 
 import (
@@ -164,7 +169,7 @@ func New(cfg Config) (*Store, error) {
 	if s.disk, err = openDisk(root, !cfg.NoSync); err != nil {
 		return nil, err
 	}
-	s.locks = &locks{dir: s.disk.locks, closing: s.closing}
+	s.locks = newLocks(s.disk.locks, s.closing)
 	if err := s.open(); err != nil {
 		s.disk.close()
 		return nil, err
@@ -178,7 +183,7 @@ func New(cfg Config) (*Store, error) {
 func (s *Store) open() error {
 	ctx, cancel := context.WithTimeout(context.Background(), openPatience)
 	defer cancel()
-	err := s.locks.acquire(ctx, openLock)
+	err := s.locks.acquire(ctx, openLock, s.locks.poll)
 	if failed := (*os.PathError)(nil); errors.As(err, &failed) && failed.Op == "flock" {
 		return refuse("Dir is on a file system that cannot lock files; use one on a local disk: %w", err)
 	}

@@ -17,25 +17,30 @@ import (
 // until ctx ends: then its error wraps the context's. If the process ends, so
 // does the lock. It holds nobody off the record; see [core.Locker].
 //
-// In one process waiters are served in the order of arrival. A waiter of
-// another process notices within some ten milliseconds that the lock is free.
+// Waiters of this store are served in the order of arrival. If another process
+// has the lock, the kernel wakes the first of them, for up to 32 sessions at
+// once; beyond that, the store looks every 5 to 10 ms. To be woken takes a thread
+// of the operating system that nothing else can wake. If ctx ends, or the store
+// is closed, Lock returns at once, and the thread stays until the lock is free,
+// for whoever waits for it by then.
 func (s *Store) Lock(ctx context.Context, id core.ID) (unlock func(), err error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	s.life.RUnlock() // a lock is held for long, and Close does not wait for it
 	name := hex.EncodeToString(id[:])
-	if err := s.locks.acquire(ctx, name); err != nil {
+	if err := s.locks.acquire(ctx, name, s.locks.sleep); err != nil {
 		return nil, err
 	}
 	return sync.OnceFunc(func() { s.locks.release(name) }), nil
 }
 
 // hold takes the lock under which the record of id is changed, and returns
-// what releases it.
+// what releases it. Who has it is done in a moment, so the wait is not worth a
+// thread.
 func (s *Store) hold(ctx context.Context, id core.ID) (release func(), err error) {
 	name := bucketName(id[len(id)-1])
-	if err := s.locks.acquire(ctx, name); err != nil {
+	if err := s.locks.acquire(ctx, name, s.locks.poll); err != nil {
 		return nil, err
 	}
 	return func() { s.locks.release(name) }, nil
@@ -54,8 +59,26 @@ type locks struct {
 	dir     *os.Root
 	closing <-chan struct{}
 
-	mu    sync.Mutex
-	queue map[string]*queue
+	// Between two attempts a waiter pauses for shortest at first, doubled
+	// each time up to longest.
+	shortest, longest time.Duration
+	slots             chan struct{} // has room for all sleepers
+
+	mu       sync.Mutex
+	queue    map[string]*queue
+	sleepers map[string]*sleeper
+}
+
+func newLocks(dir *os.Root, closing <-chan struct{}) *locks {
+	return &locks{
+		dir:      dir,
+		closing:  closing,
+		shortest: 100 * time.Microsecond,
+		longest:  10 * time.Millisecond,
+		slots:    make(chan struct{}, maxSleepers),
+		queue:    map[string]*queue{},
+		sleepers: map[string]*sleeper{},
+	}
 }
 
 // queue is the goroutines of this process that want or have a lock. There is
@@ -71,20 +94,17 @@ const (
 	sweepLock = "sweep" // of who sweeps in the background
 	waiting   = ".next"
 
-	// Between two attempts a waiter pauses for shortest at first, doubled
-	// each time up to longest.
-	shortest = 100 * time.Microsecond
-	longest  = 10 * time.Millisecond
+	maxSleepers = 32
 )
 
+// wait is a way to wait for a lock that another process may have: poll or sleep.
+type wait func(ctx context.Context, name string) (*os.File, error)
+
 // acquire waits for a lock until ctx ends.
-func (l *locks) acquire(ctx context.Context, name string) error {
+func (l *locks) acquire(ctx context.Context, name string, how wait) error {
 	l.mu.Lock()
 	q := l.queue[name]
 	if q == nil {
-		if l.queue == nil {
-			l.queue = map[string]*queue{}
-		}
 		q = &queue{turn: make(chan struct{}, 1)}
 		l.queue[name] = q
 	}
@@ -94,7 +114,7 @@ func (l *locks) acquire(ctx context.Context, name string) error {
 	var err error
 	select {
 	case q.turn <- struct{}{}:
-		if q.file, err = l.claim(ctx, name); err == nil {
+		if q.file, err = l.claim(ctx, name, how); err == nil {
 			return nil
 		}
 		<-q.turn
@@ -127,25 +147,25 @@ func (l *locks) leave(name string, q *queue) {
 }
 
 // claim waits for a lock against other processes.
-func (l *locks) claim(ctx context.Context, name string) (*os.File, error) {
+func (l *locks) claim(ctx context.Context, name string, how wait) (*os.File, error) {
 	if _, err := l.dir.Lstat(name + waiting); errors.Is(err, os.ErrNotExist) {
 		if f, err := l.try(name); f != nil || err != nil {
 			return f, err
 		}
 	}
-	next, err := l.poll(ctx, name+waiting)
+	next, err := how(ctx, name+waiting)
 	if err != nil {
 		return nil, err
 	}
 	defer l.drop(name+waiting, next)
-	return l.poll(ctx, name)
+	return how(ctx, name)
 }
 
 // poll tries until ctx ends.
 func (l *locks) poll(ctx context.Context, name string) (*os.File, error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for pause := shortest; ; pause = min(2*pause, longest) {
+	for pause := l.shortest; ; pause = min(2*pause, l.longest) {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -162,11 +182,26 @@ func (l *locks) poll(ctx context.Context, name string) (*os.File, error) {
 
 // try takes a lock if it is free. It returns nil if it is not.
 func (l *locks) try(name string) (*os.File, error) {
+	f, err := l.open(name)
+	if err != nil {
+		return nil, err
+	}
+	return l.take(f, name, false)
+}
+
+// open opens the file of a lock.
+func (l *locks) open(name string) (*os.File, error) {
 	f, err := l.dir.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("filestore: %w", err)
 	}
-	ok, err := l.own(f, name)
+	return f, nil
+}
+
+// take flocks the file of a lock; if it is to wait, when it is free. If it is not,
+// or is no longer the lock's, it is closed, and take returns nil.
+func (l *locks) take(f *os.File, name string, wait bool) (*os.File, error) {
+	ok, err := l.own(f, name, wait)
 	if ok && err == nil {
 		return f, nil
 	}
@@ -174,9 +209,10 @@ func (l *locks) try(name string) (*os.File, error) {
 	return nil, err
 }
 
-// own flocks the file of a lock, if it is free and still the lock's.
-func (l *locks) own(f *os.File, name string) (bool, error) {
-	ok, err := flock(f)
+// own flocks the file of a lock, and reports whether it was free and still is
+// the lock's.
+func (l *locks) own(f *os.File, name string, wait bool) (bool, error) {
+	ok, err := flock(f, wait)
 	if err != nil {
 		return false, fmt.Errorf("filestore: %w", err)
 	}
@@ -188,7 +224,13 @@ func (l *locks) own(f *os.File, name string) (bool, error) {
 		return false, fmt.Errorf("filestore: %w", err)
 	}
 	named, err := l.dir.Lstat(name)
-	return err == nil && os.SameFile(mine, named), nil
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("filestore: %w", err)
+	}
+	return os.SameFile(mine, named), nil
 }
 
 // drop frees a lock. The files of the few locks that records are changed under

@@ -11,6 +11,6 @@ import (
 // below is ever called.
 const supported = false
 
-func flock(*os.File) (ok bool, err error) { return false, errors.ErrUnsupported }
+func flock(*os.File, bool) (ok bool, err error) { return false, errors.ErrUnsupported }
 
 func checkOwner(string, os.FileInfo, int) error { return nil }

@@ -105,16 +105,16 @@ func TestLockFileRemovedMeanwhile(t *testing.T) {
 	f := newFixture(t)
 	a, b := f.locks(), f.locks()
 	const name = "of a session"
-	f.must(a.acquire(f.ctx, name))
+	f.must(a.acquire(f.ctx, name, a.sleep))
 	stale, err := b.dir.OpenFile(name, os.O_RDWR, 0) // on the way to wait for it
 	f.must(err)
 	defer stale.Close()
 	a.release(name)
-	if ok, err := b.own(stale, name); ok || err != nil {
+	if ok, err := b.own(stale, name, false); ok || err != nil {
 		t.Errorf("a file without a name is taken for the lock (error %v)", err)
 	}
-	f.must(a.acquire(f.ctx, name))
-	if ok, err := b.own(stale, name); ok || err != nil {
+	f.must(a.acquire(f.ctx, name, a.sleep))
+	if ok, err := b.own(stale, name, false); ok || err != nil {
 		t.Errorf("a file is taken for the lock, which another has (error %v)", err)
 	}
 	a.release(name)
@@ -124,26 +124,25 @@ func TestLockFileRemovedMeanwhile(t *testing.T) {
 // again and again would starve the others.
 func TestLockIsFairBetweenProcesses(t *testing.T) {
 	f := newFixture(t)
-	busy, patient := f.locks(), f.locks()
+	restless := f.open()
+	busy, patient := restless.locks, f.locks()
 	const name = "of a session"
-	f.must(busy.acquire(f.ctx, name))
+	f.must(busy.acquire(f.ctx, name, busy.sleep))
 	next, err := patient.try(name + waiting) // it came while busy had the lock
 	f.must(err)
 	busy.release(name)
 	ctx, cancel := context.WithTimeout(f.ctx, 30*time.Millisecond)
 	defer cancel()
-	f.want("to take the lock again before the one who waits", busy.acquire(ctx, name), context.DeadlineExceeded)
+	f.want("to take the lock again before the one who waits", busy.acquire(ctx, name, busy.sleep), context.DeadlineExceeded)
 	file, err := patient.try(name)
 	if file == nil || err != nil {
 		t.Fatalf("the one who waits does not get the lock (error %v)", err)
 	}
 	patient.drop(name+waiting, next)
 	patient.drop(name, file)
-	f.must(busy.acquire(f.ctx, name))
+	f.must(busy.acquire(f.ctx, name, busy.sleep))
 	busy.release(name)
-	if left := f.leftovers(); left != nil {
-		t.Errorf("left over: %v", left)
-	}
+	f.wantNobodyLeft(restless)
 }
 
 // Fails without the waits on closing, in either place.
@@ -175,8 +174,8 @@ func TestCloseFreesWaiters(t *testing.T) {
 	l := f.locks()
 	closing := make(chan struct{})
 	l.closing = closing
-	f.must(l.acquire(f.ctx, "lock"))
-	go func() { errs <- l.acquire(f.ctx, "lock") }()
+	f.must(l.acquire(f.ctx, "lock", l.poll))
+	go func() { errs <- l.acquire(f.ctx, "lock", l.poll) }()
 	close(closing)
 	f.want("one in the queue", <-errs, errClosed)
 	l.release("lock")

@@ -10,11 +10,15 @@ import (
 // supported says that files can be locked.
 const supported = true
 
-// flock locks a file, or reports that another has it locked. Closing the file
-// frees it.
-func flock(f *os.File) (ok bool, err error) {
+// flock locks a file, or reports that another has it locked; if it is to wait, it
+// sleeps until nobody has. Closing the file frees it.
+func flock(f *os.File, wait bool) (ok bool, err error) {
+	how := syscall.LOCK_EX
+	if !wait {
+		how |= syscall.LOCK_NB
+	}
 	for {
-		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err {
+		switch err := syscall.Flock(int(f.Fd()), how); err {
 		case nil:
 			return true, nil
 		case syscall.EINTR:

@@ -91,6 +91,19 @@ var roles = map[string]func(ctx context.Context, s *Store, arg string) error{
 		ready()
 		return nil
 	},
+	"wait": func(ctx context.Context, s *Store, arg string) error { // until it is killed
+		id, err := core.ParseID(arg)
+		if err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		unlock, err := s.Lock(ctx, id)
+		if err != nil {
+			return err
+		}
+		unlock()
+		return nil
+	},
 	"hold": func(ctx context.Context, s *Store, arg string) error {
 		id, err := core.ParseID(arg)
 		if err != nil {
@@ -298,54 +311,82 @@ func TestProcessKilledWhileItWrites(t *testing.T) {
 	}
 }
 
-// Fails if the lock of an ID is anything that outlives its process.
+// Fails if the lock of an ID is anything that outlives its process, or if who
+// waits for it is not woken.
 func TestProcessKilledWhileItHoldsLock(t *testing.T) {
 	f := newFixture(t)
-	s := f.open()
-	r := f.create(s, "")
-	p := f.start("lock", r.ID.String())
+	s := f.sleepy()
+	id := f.record("").ID
+	p := f.start("lock", id.String())
 	ctx, cancel := context.WithTimeout(f.ctx, 50*time.Millisecond)
 	defer cancel()
-	_, err := s.Lock(ctx, r.ID)
+	_, err := s.Lock(ctx, id)
 	f.want("Lock while another process has it", err, context.DeadlineExceeded)
-	got := make(chan error)
-	go func() {
-		unlock, err := s.Lock(f.ctx, r.ID)
-		if err == nil {
-			unlock()
-		}
-		got <- err
-	}()
+	ended := f.waitAsleep(f.ctx, s, id, lockName(id))
 	p.kill()
-	if err := <-got; err != nil {
-		t.Errorf("Lock after the other process was killed: %v", err)
-	}
-	if left := f.leftovers(r); left != nil {
-		t.Errorf("left over: %v", left)
-	}
+	f.got(ended)()
+	f.wantNobodyLeft(s)
+}
+
+// Fails if the place next in line outlives the process that has it.
+func TestProcessKilledWhileItWaits(t *testing.T) {
+	f := newFixture(t)
+	a, b := f.sleepy(), f.sleepy()
+	id := f.record("").ID
+	unlock := f.lock(a, id)
+	p := f.start("wait", id.String())
+	f.waitForWaiter(lockName(id))
+	f.until("the process is next in line", func() bool {
+		file, err := b.locks.try(lockName(id) + waiting)
+		f.must(err)
+		if file != nil {
+			b.locks.drop(lockName(id)+waiting, file)
+		}
+		return file == nil
+	})
+	ended := f.waitAsleep(f.ctx, b, id, lockName(id)+waiting)
+	p.kill()
+	unlock()
+	f.got(ended)()
+	f.wantNobodyLeft(a, b)
 }
 
 // A lock that another process releases is had soon. Fails if the waiter only
-// looks once.
+// looks.
 func TestLockPassesBetweenProcesses(t *testing.T) {
 	f := newFixture(t)
-	s := f.open()
-	r := f.create(s, "")
+	s := f.sleepy()
+	id := f.record("").ID
 	for range 3 {
-		p := f.start("lock", r.ID.String())
-		got := make(chan error)
-		go func() {
-			unlock, err := s.Lock(f.ctx, r.ID)
-			if err == nil {
-				unlock()
-			}
-			got <- err
-		}()
-		f.waitForWaiter(strings.TrimPrefix(recordName(r.ID), bucketName(r.ID[0])+"/"))
+		p := f.start("lock", id.String())
+		ended := f.waitAsleep(f.ctx, s, id, lockName(id))
 		p.proceed()
-		f.must(<-got)
+		f.got(ended)()
 		p.end()
 	}
+	f.wantNobodyLeft(s)
+}
+
+// Fails if who waits for the lock of a process that was stopped waits for longer
+// than the context says.
+func TestProcessStoppedWhileItHoldsLock(t *testing.T) {
+	f := newFixture(t)
+	s := f.sleepy()
+	id := f.record("").ID
+	p := f.start("lock", id.String())
+	f.must(p.cmd.Process.Signal(syscall.SIGSTOP))
+	for range 3 {
+		ctx, cancel := context.WithTimeout(f.ctx, 20*time.Millisecond)
+		defer cancel()
+		_, err := s.Lock(ctx, id)
+		f.want("Lock while a stopped process has it", err, context.DeadlineExceeded)
+	}
+	ended := f.waitAsleep(f.ctx, s, id, lockName(id))
+	f.must(p.cmd.Process.Signal(syscall.SIGCONT))
+	p.proceed()
+	f.got(ended)()
+	p.end()
+	f.wantNobodyLeft(s)
 }
 
 // A process that is stopped, by a debugger or by SIGSTOP, holds others up no
