@@ -156,7 +156,9 @@ func (s *Session) attempt() error {
 		if !s.free {
 			s.refresh()
 		}
-		s.settled() // what came to no change must not be done again later
+		if len(s.ops) > 0 || s.limits != (limits{}) {
+			s.settled() // what came to no change must not be done again later
+		}
 		return nil
 	}
 	if s.free {
