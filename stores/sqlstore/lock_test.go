@@ -503,26 +503,49 @@ func TestWaitEndsWithContext(t *testing.T) {
 	})
 }
 
-// Of those of several processes who wait for one lock, one gets it at a time, and
-// the others go on waiting.
+// Of those of several processes who wait for one lock, and see at the same moment
+// that it is free, one gets it, and the others go on waiting.
 // Fails if a waiter whose claim comes too late gives up.
 func TestWaitersThatLose(t *testing.T) {
 	const processes = 5
 	inBubble(t, processes, func(w *waiters) {
+		// Who sees that the lock is free is told when the gate opens.
+		gate := make(chan struct{})
+		answer := w.answer
+		w.answer = func(ctx context.Context, query string, args []driver.NamedValue) reply {
+			r := answer(ctx, query, args)
+			if strings.HasPrefix(query, "SELECT") && len(r.rows) == 0 {
+				var closed chan struct{}
+				w.set(func() { closed = gate })
+				<-closed
+			}
+			return r
+		}
 		unlock := w.hold(w.stores[0], core.ID{1})
 		all := make(chan outcome)
 		for _, s := range w.stores[1:] {
 			go func() { all <- <-w.wait(w.Context(), s, core.ID{1}) }()
 		}
-		time.Sleep(time.Second)
-		for range processes - 1 {
-			begun := time.Now()
+		for left := processes - 1; left > 0; left-- {
+			time.Sleep(time.Second)
 			unlock()
-			got := <-all
-			if got.err != nil || got.at.Sub(begun) > watchPause {
+			time.Sleep(time.Second)
+			begun := time.Now()
+			var got outcome
+			_, claims := w.ran(func() {
+				w.set(func() {
+					close(gate)
+					gate = make(chan struct{})
+				})
+				got = <-all
+				synctest.Wait()
+			})
+			if got.err != nil || got.at != begun {
 				w.Fatalf("after %v: %v", got.at.Sub(begun), got.err)
 			}
-			time.Sleep(time.Second)
+			if claims < left {
+				w.Errorf("%d statements to claim the lock by %d", claims, left)
+			}
 			select {
 			case <-all:
 				w.Fatal("two have the lock")
