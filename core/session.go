@@ -416,7 +416,7 @@ func (s *Session) Save(ctx context.Context) error {
 // Destroy it is the one that clears the client's, with a MaxAge below 0. With a
 // [Config].Transport only its Value and MaxAge count.
 //
-// The value is the client's credential: it belongs into the answer, and
+// The value is the client's credential: it belongs in the answer, and
 // nowhere else.
 func (s *Session) Cookie() *http.Cookie {
 	defer s.lock()()
